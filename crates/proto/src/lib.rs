@@ -1,0 +1,15 @@
+//! The FTP protocol without I/O: lines, verbs, replies, addresses, paths, listings, and the
+//! machines that decide what each end does. It opens no socket, reads no clock and draws no random
+//! number: a driver hands those in.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod path;
+pub mod text;
+pub mod time;
