@@ -10,6 +10,13 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod addr;
+pub mod code;
+pub mod command;
+pub mod line;
 pub mod path;
+pub mod reason;
+pub mod reply;
 pub mod text;
 pub mod time;
+pub mod verb;

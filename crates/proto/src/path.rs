@@ -21,6 +21,22 @@ pub const MAX_NAME: usize = 255;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VirtualPath(Vec<u8>);
 
+/// A path as a command's argument carries it: bytes, absolute or relative, nothing resolved.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct FtpPath(pub Vec<u8>);
+
+impl fmt::Debug for FtpPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&Escaped(&self.0), f)
+    }
+}
+
+impl From<&[u8]> for FtpPath {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+}
+
 /// Why a command's argument is not a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
@@ -109,9 +125,10 @@ impl VirtualPath {
     #[must_use]
     pub fn is_within(&self, ancestor: &Self) -> bool {
         ancestor.is_root()
-            || self.0.strip_prefix(ancestor.as_bytes()).is_some_and(|rest| {
-                rest.is_empty() || rest.first() == Some(&b'/')
-            })
+            || self
+                .0
+                .strip_prefix(ancestor.as_bytes())
+                .is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
     }
 
     /// Writes the path between quotes with its own quotes doubled, as 257 wants it (RFC 959 App. II).

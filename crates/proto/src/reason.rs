@@ -1,0 +1,240 @@
+//! Why: the one vocabulary of reasons that reply, log, metric, JSON and doctor share.
+//!
+//! A reason says what happened and what to do; which reply code carries it is decided where the
+//! outcome is known. (A table of uniform rows: exempt from the length of files.)
+
+use core::fmt;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident $id:literal $describe:literal $explain:literal;)*) => {
+        /// Why a decision fell as it did.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Reason {
+            $(#[doc = concat!($describe, ". ", $explain)] $name,)*
+        }
+
+        impl Reason {
+            /// Every reason, for tables, metrics and tests.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The stable name in logs, metrics and JSON, such as `not-found`.
+            #[must_use]
+            pub const fn id(self) -> &'static str {
+                match self { $(Self::$name => $id,)* }
+            }
+
+            /// One line: what happened. The words of the reply.
+            #[must_use]
+            pub const fn describe(self) -> &'static str {
+                match self { $(Self::$name => $describe,)* }
+            }
+
+            /// The cause and what to change.
+            #[must_use]
+            pub const fn explain(self) -> &'static str {
+                match self { $(Self::$name => $explain,)* }
+            }
+        }
+    };
+}
+
+// Alphabetical. The words of some replies are those that client test suites know.
+reasons! {
+    Aborted "aborted" "Transfer aborted via ABOR"
+        "The client asked for it with ABOR. Nothing to change on the server.";
+    AccountDisabled "account-disabled" "This account is disabled"
+        "Enable it in the account file or the configuration.";
+    AlreadyLoggedIn "already-logged-in" "User already authenticated"
+        "PASS came a second time. Send USER first to log in as somebody else.";
+    ArgumentMissing "argument-missing" "Syntax error: command needs an argument"
+        "The command was sent without the argument that its RFC demands. HELP with the verb shows the form.";
+    ArgumentUnexpected "argument-unexpected" "Syntax error: command does not accept arguments"
+        "The command takes none. HELP with the verb shows the form.";
+    AsciiSizeTooBig "ascii-size-too-big" "SIZE not allowed in ASCII mode for a file this big"
+        "In TYPE A the size is that of the converted text (RFC 3659 §4), which would need a scan of the whole file. Send TYPE I first, or raise ascii-size-limit.";
+    BadArgument "bad-argument" "Invalid parameter"
+        "The argument is not of the form that the command's RFC gives. HELP with the verb shows the form.";
+    BadName "bad-name" "The name holds a byte that no path can hold"
+        "CR, LF and NUL cannot be part of a path in FTP. Rename the file at its source.";
+    BeyondEnd "beyond-end" "Restart position > file size"
+        "REST named an offset behind the end of the file. Ask SIZE in TYPE I and restart from there, or from 0.";
+    Busy "busy" "The file is in use"
+        "Another program or transfer holds it. Try again later.";
+    CannotCombine "cannot-combine" "The files cannot be combined"
+        "COMB takes a target and its parts, all of them ordinary files.";
+    ChmodMalformed "chmod-malformed" "Invalid SITE CHMOD format"
+        "SITE CHMOD takes an octal mode, 000 to 777, and a path.";
+    ChmodPathMissing "chmod-path-missing" "Syntax error: SITE CHMOD needs two arguments"
+        "Give the mode and the path: SITE CHMOD 644 FILE.";
+    ControlLost "control-lost" "The control connection was lost"
+        "The client went away, or the network dropped the connection while data flowed. Log in again and resume; if it happens after a fixed time, a NAT or firewall drops idle connections: shorten the keep-alive.";
+    ControlTimeout "idle-timeout" "Control connection timed out"
+        "No command came for the idle time. Raise idle-timeout, or let the client send NOOP.";
+    CrossDevice "cross-device" "Source and target lie on different file systems"
+        "A rename cannot move between file systems. Copy the file, then delete the source.";
+    DataDialTimeout "data-dial-timeout" "The client's data port did not answer"
+        "The server's connection to the address in PORT or EPRT was dropped without an answer: usually a NAT or firewall on the client's side. Use passive mode (EPSV or PASV).";
+    DataListenFailed "data-listen-failed" "No data port could be opened"
+        "The system refused to listen on a passive port. See the log for the system's error; check passive-ports and the limit on open files.";
+    DataNotConnected "data-not-connected" "Nobody connected to the passive port in time"
+        "No connection from the client reached the announced port: a firewall on the way drops it, or the announced address is not reachable from the client. Open the passive port range and check public-address.";
+    DataRefused "data-refused" "The client's data port refused the connection"
+        "Nothing listens at the address in PORT or EPRT, or a NAT or firewall on the client's side rejects it. Use passive mode (EPSV or PASV).";
+    DataReset "data-reset" "The data connection was reset"
+        "The peer, or a box between, broke the connection before the end of data. Resume the transfer.";
+    DataSetupMissing "data-setup-missing" "No data connection is set up: use EPSV, PASV, EPRT or PORT first"
+        "Each transfer needs one of these commands before it.";
+    DataStalled "data-stalled" "Data connection timed out: no byte moved"
+        "The peer stopped reading or sending, or a box between drops the packets (a path MTU black hole stalls at the first full packet). Raise stall-timeout for very slow links.";
+    DataUnreachable "data-unreachable" "The client's data address cannot be reached"
+        "The network reports no way to the address in PORT or EPRT. Use passive mode (EPSV or PASV).";
+    EprtMalformed "eprt-malformed" "Invalid EPRT format"
+        "EPRT takes |protocol|address|port|, such as |1|192.0.2.7|50021| (RFC 2428 §2).";
+    EpsvAll "epsv-all" "Not allowed after EPSV ALL"
+        "The client promised with EPSV ALL to use EPSV alone (RFC 2428 §4). Log in again to use other modes.";
+    Exists "exists" "File exists"
+        "Something of that name is there already. Choose another name, or delete it first.";
+    FactsCount "facts-count" "Invalid number of arguments"
+        "OPTS MLST takes one argument without blanks: the names of facts, each followed by a semicolon (RFC 3659 §7.9).";
+    FactsInvalid "facts-invalid" "Invalid argument"
+        "OPTS MLST takes the names of facts, each followed by a semicolon (RFC 3659 §7.9).";
+    ForeignAddress "foreign-address" "Rejected data connection to foreign address"
+        "PORT and EPRT may name only the address that the control connection comes from (RFC 2577 §3). A client behind NAT should use EPSV or PASV, or send its public address; foreign-data widens the rule for FXP.";
+    GlobNotSupported "glob-not-supported" "Globbing not supported"
+        "Wildcards work in LIST, NLST and MLSD-less clients' mget, not in STAT.";
+    HashUnknown "hash-unknown" "Unknown hash algorithm"
+        "FEAT lists the algorithms behind HASH; OPTS HASH chooses one.";
+    HttpOnControl "http-on-control" "This is an FTP server, not HTTP"
+        "A web browser or proxy speaks HTTP to the FTP port, or a page tries to abuse the port (ALPACA). The connection was closed.";
+    IsADirectory "is-a-directory" "Is a directory"
+        "The command works on files. Use the directory commands, or name a file.";
+    LineTooLong "line-too-long" "Command too long"
+        "A command line may have 8 KiB. Shorten the path, or CWD into it step by step.";
+    ListingLimit "listing-limit" "The listing was cut at the limit of entries"
+        "The directory, or the pattern, has more entries than listing-limit allows. Narrow the pattern, or raise the limit.";
+    LocalError "local-error" "Local error in processing"
+        "The server's storage failed; its log has the system's error.";
+    LoginDeadline "login-deadline" "No login in time"
+        "A connection must log in within login-timeout.";
+    LoginFailed "login-failed" "Authentication failed"
+        "Unknown user, wrong password or no right to log in: which of them is not told. Check user and password; `twoport account list` shows the accounts.";
+    LoginRequired "login-required" "Log in with USER and PASS first"
+        "The command needs a login.";
+    LongAddress "long-address" "Supported address families are (4, 6); use EPRT or EPSV"
+        "LPRT and LPSV (RFC 1639) are obsolete. EPRT and EPSV (RFC 2428) do the same.";
+    ModeUnknown "mode-unknown" "Unrecognized MODE type"
+        "MODE takes S (stream).";
+    ModeUnsupported "mode-unsupported" "Unimplemented MODE type"
+        "Only MODE S (stream) is implemented, as in all of today's servers.";
+    NameReserved "name-reserved" "Not enough privileges: the name is reserved for uploads in progress"
+        "Names that begin as the server's temporary files do cannot be used. Choose another name.";
+    NameTooLong "name-too-long" "File name too long"
+        "A name may have 255 bytes and a path 4096.";
+    NetworkProtocol "network-protocol" "Network protocol not supported"
+        "The family asked for is not that of the control connection. Use the protocol number in the reply.";
+    NetworkProtocolUnknown "network-protocol-unknown" "Unknown network protocol"
+        "RFC 2428 has two: 1 is IPv4, 2 is IPv6.";
+    NoSpace "no-space" "No space left on the server"
+        "The disk is full; nothing was kept. Free space and send again.";
+    NoTransfer "no-transfer" "No transfer to abort"
+        "ABOR came when nothing was being transferred.";
+    NotADirectory "not-a-directory" "Not a directory"
+        "A part of the path is a file. Check the path.";
+    NotAPlainFile "not-a-plain-file" "Not a plain file"
+        "Devices, pipes and sockets are never transferred.";
+    NotEmpty "not-empty" "Directory not empty"
+        "Delete what is in it first.";
+    NotFound "not-found" "No such file or directory"
+        "Nothing of that name is there (or the account may not know). Check the spelling and the case; LIST shows what is there.";
+    NotRetrievable "not-retrievable" "Is not retrievable"
+        "The command works on existing plain files.";
+    NotSupported "not-supported" "Not supported by this server's storage"
+        "The file system cannot do it.";
+    NulInLine "nul-in-line" "NUL byte in the command"
+        "A command line is text; a NUL cannot be part of it. The rest of the line was dropped.";
+    OptionUnknown "option-unknown" "Unsupported command for OPTS"
+        "OPTS takes UTF8, MLST or HASH.";
+    OutsideRoot "outside-root" "No such file or directory: the link leads out of the account's root"
+        "By policy links that leave the root are not followed. Put the file below the root, or set links = \"follow\".";
+    PassiveNeedsIpv4 "passive-needs-ipv4" "PASV cannot be used on an IPv6 connection: use EPSV"
+        "PASV carries an IPv4 address only. EPSV works for both.";
+    PassiveRangeFull "passive-range-full" "No free passive port"
+        "Every port of the passive range is in use. Widen passive-ports, or lower the limits on sessions.";
+    PermissionDenied "permission-denied" "Not enough privileges"
+        "The account lacks the permission. Grant it in `permissions` of the account.";
+    PortMalformed "port-malformed" "Invalid PORT format"
+        "PORT takes h1,h2,h3,h4,p1,p2, six numbers from 0 to 255 (RFC 959 §4.1.2).";
+    PortNeedsIpv4 "port-needs-ipv4" "PORT cannot be used on an IPv6 connection: use EPRT"
+        "PORT carries an IPv4 address only. EPRT works for both.";
+    PrivilegedPort "privileged-port" "Can't connect over a privileged port"
+        "Data ports below 1024 are refused, whatever listens there (RFC 2577 §3).";
+    QuotaExceeded "quota-exceeded" "Quota exceeded"
+        "The account or its owner on the system has used up its space. Delete files first.";
+    RenameFirst "rename-first" "Bad sequence of commands: use RNFR first"
+        "RNTO must follow an accepted RNFR at once (RFC 959 §4.1.3).";
+    RestInAscii "rest-in-ascii" "Resuming transfers not allowed in ASCII mode"
+        "An offset into converted text means nothing to a file. Send TYPE I first.";
+    RestNotPossible "rest-not-possible" "Can't use REST with this command"
+        "APPE and STOU have a place of their own to write to. Send REST 0, or use STOR.";
+    RootDirectory "root-directory" "Can't remove root directory or rename home directory"
+        "The account's own root stays where it is.";
+    ServerFull "server-full" "Too many connections"
+        "The limit max-sessions is reached. Try again later, or raise it.";
+    ServerFullForAddress "server-full-for-address" "Too many connections from the same IP address"
+        "The limit max-sessions-per-ip is reached. Close other sessions, or raise it.";
+    SessionDeadline "session-deadline" "The session has reached its longest duration"
+        "The limit session-timeout is reached. Log in again.";
+    ShuttingDown "shutting-down" "The server is shutting down"
+        "An administrator stops or restarts it. Try again later.";
+    SiteUnknown "site-unknown" "SITE command not understood"
+        "SITE HELP lists what there is.";
+    StorageDenied "storage-denied" "Permission denied"
+        "The system user that the server runs as may not do this. Change owner or mode of the file, or of its directory.";
+    StrangerRefused "stranger-refused" "A stranger connected to the passive port and was closed"
+        "The data connection must come from the address of the control connection. If this is the client, its connections leave through different addresses (a proxy, CGNAT, multi-homing).";
+    StructureUnknown "structure-unknown" "Unrecognized STRU type"
+        "STRU takes F (file).";
+    StructureUnsupported "structure-unsupported" "Unimplemented STRU type"
+        "Only STRU F (file) is implemented, as in all of today's servers.";
+    TimeInvalid "time-invalid" "Invalid time format: give YYYYMMDDHHMMSS in UTC"
+        "RFC 3659 §2.3 gives the form.";
+    TlsUnavailable "tls-unavailable" "TLS is not available on this server"
+        "The server runs without TLS. Log in without it, or choose another server.";
+    TooManyAttempts "too-many-attempts" "Authentication failed too often. Disconnecting"
+        "login-attempts wrong passwords end a connection.";
+    TooManyUnknown "too-many-unknown" "Too many unknown commands. Disconnecting"
+        "The peer does not speak FTP.";
+    TypeUnsupported "type-unsupported" "Unsupported type"
+        "TYPE takes A, A N, I and L 8.";
+    UnknownCommand "unknown-command" "Command not understood"
+        "No RFC that this server follows has this verb. HELP lists what there is.";
+    UserFirst "user-first" "Login with USER first"
+        "PASS must follow USER (RFC 959 §4.1.1).";
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+
+    #[test]
+    fn ids_and_descriptions_are_unique_and_well_formed() {
+        let ids: BTreeSet<_> = Reason::ALL.iter().map(|r| r.id()).collect();
+        let texts: BTreeSet<_> = Reason::ALL.iter().map(|r| r.describe()).collect();
+        assert_eq!((ids.len(), texts.len()), (Reason::ALL.len(), Reason::ALL.len()));
+        for reason in Reason::ALL {
+            assert!(
+                reason.id().bytes().all(|b| b.is_ascii_lowercase() || b"-0123456789".contains(&b))
+            );
+            assert!(!reason.describe().ends_with('.'), "{reason}: the reply adds the full stop");
+            assert!(reason.explain().ends_with('.'), "{reason}: an explanation is a sentence");
+        }
+    }
+}
