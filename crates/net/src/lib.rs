@@ -1,1 +1,7 @@
-//! Placeholder.
+//! What server, client and gateway share beneath their machines: data connections, the port
+//! ledger, the byte pump and the only clock. It decides nothing about the protocol.
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod pump;

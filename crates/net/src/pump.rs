@@ -1,0 +1,171 @@
+//! The byte pump: moves a file's bytes through a data connection, both ways, for server and client.
+//!
+//! It knows no protocol: what the end of data means is decided by the machine that is told of it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use twoport_proto::reason::Reason;
+
+/// How much is moved at a time. Origin: the measurements of copying paths level off at 256 KiB.
+pub const CHUNK: usize = 256 * 1024;
+
+/// Where the bytes of a transfer come from. Called on a thread that may block.
+pub trait Source: Send + 'static {
+    /// Appends the next bytes, about [`CHUNK`] of them; appending nothing is the end.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn fill(&mut self, chunk: &mut Vec<u8>) -> io::Result<()>;
+}
+
+/// Where the bytes of a transfer go to. Called on a thread that may block.
+pub trait Sink: Send + 'static {
+    /// Takes all of the bytes.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn take(&mut self, chunk: &[u8]) -> io::Result<()>;
+}
+
+/// How far a transfer has come, readable while it runs. Counts bytes on the wire.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// The bytes moved so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+/// Why a transfer ended early.
+#[derive(Debug)]
+pub enum PumpError {
+    /// The data connection failed, or no byte moved for the stall time.
+    Data(Reason, Option<io::Error>),
+    /// The storage failed.
+    Storage(io::Error),
+}
+
+/// Sends all of `source`, then closes the connection: done when the kernel has taken the last byte.
+/// It does not wait for the peer's close, since some clients close only after they have read the
+/// final reply. Gives the source back.
+///
+/// # Errors
+/// The first thing that failed. `stall` is the longest time without a byte accepted by the kernel.
+pub async fn send<S: Source>(
+    mut socket: TcpStream,
+    source: S,
+    stall: Duration,
+    progress: &Progress,
+) -> Result<S, PumpError> {
+    let (mut source, mut chunk) = fill(source, Vec::new()).await?;
+    while !chunk.is_empty() {
+        // The next chunk is read from the storage while this one goes out.
+        let sent = write_all(&mut socket, &chunk, stall, progress);
+        let filled = fill(source, Vec::new());
+        let (sent, filled) = tokio::join!(sent, filled);
+        sent?;
+        (source, chunk) = filled?;
+    }
+    socket.shutdown().await.map_err(data_error)?;
+    Ok(source)
+}
+
+/// Receives until the peer closes. Gives the sink back, not yet committed.
+///
+/// # Errors
+/// The first thing that failed; the sink is then dropped.
+pub async fn receive<S: Sink>(
+    mut socket: TcpStream,
+    mut sink: S,
+    stall: Duration,
+    progress: &Progress,
+) -> Result<S, PumpError> {
+    let mut chunk = Vec::with_capacity(CHUNK);
+    loop {
+        while chunk.len() < CHUNK {
+            let read = if chunk.is_empty() {
+                timeout(stall, socket.read_buf(&mut chunk)).await?
+            } else {
+                match socket.try_read_buf(&mut chunk) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    read => read.map_err(data_error)?,
+                }
+            };
+            progress.add(read);
+            if read == 0 {
+                return Ok(take(sink, chunk).await?.0);
+            }
+        }
+        (sink, chunk) = take(sink, chunk).await?;
+    }
+}
+
+async fn fill<S: Source>(mut source: S, mut chunk: Vec<u8>) -> Result<(S, Vec<u8>), PumpError> {
+    blocking(move || {
+        chunk.reserve(CHUNK);
+        source.fill(&mut chunk).map(|()| (source, chunk))
+    })
+    .await
+}
+
+async fn take<S: Sink>(mut sink: S, mut chunk: Vec<u8>) -> Result<(S, Vec<u8>), PumpError> {
+    if chunk.is_empty() {
+        return Ok((sink, chunk));
+    }
+    blocking(move || {
+        sink.take(&chunk)?;
+        chunk.clear();
+        Ok((sink, chunk))
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, PumpError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(PumpError::Storage),
+        Err(join) => Err(PumpError::Storage(io::Error::other(join))),
+    }
+}
+
+async fn write_all(
+    socket: &mut TcpStream,
+    mut bytes: &[u8],
+    stall: Duration,
+    progress: &Progress,
+) -> Result<(), PumpError> {
+    while !bytes.is_empty() {
+        let written = timeout(stall, socket.write(bytes)).await?;
+        progress.add(written);
+        bytes = bytes.get(written..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+async fn timeout<T>(
+    stall: Duration,
+    work: impl Future<Output = io::Result<T>>,
+) -> Result<T, PumpError> {
+    match tokio::time::timeout(stall, work).await {
+        Ok(result) => result.map_err(data_error),
+        Err(_) => Err(PumpError::Data(Reason::DataStalled, None)),
+    }
+}
+
+fn data_error(error: io::Error) -> PumpError {
+    PumpError::Data(Reason::DataReset, Some(error))
+}
