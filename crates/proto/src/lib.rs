@@ -11,9 +11,12 @@ extern crate alloc;
 extern crate std;
 
 pub mod addr;
+pub mod ascii;
 pub mod code;
 pub mod command;
+pub mod glob;
 pub mod line;
+pub mod list;
 pub mod path;
 pub mod reason;
 pub mod reply;
