@@ -1,1 +1,27 @@
-//! Placeholder.
+//! The system calls twoport needs, each behind a safe function: files beneath a directory that
+//! nothing leads out of, and names in a directory that cannot move under one's feet.
+//!
+//! It decides nothing: which links may be followed, what an error means to a peer and when data
+//! must be on the disk is said by the caller. Errors are the kernel's own numbers.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+pub mod beneath;
+pub mod directory;
+pub mod file;
+
+pub use rustix::io::Errno;
+
+/// What a system call gives, or the kernel's number for why not.
+pub type Result<T> = core::result::Result<T, Errno>;
+
+/// Sixteen bytes that nobody can guess, from the kernel.
+///
+/// # Errors
+/// Only where a sandbox forbids the call.
+pub fn random() -> Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    // Up to 256 bytes are given whole or not at all (getrandom(2)), so the count needs no loop.
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(bytes)
+}

@@ -1,0 +1,147 @@
+//! Opening what lies beneath one directory, with the kernel's word that nothing else is reached.
+//!
+//! A path is resolved by `openat2` in one call: `..`, links and renames during the walk cannot lead
+//! out of the root. It needs Linux 5.6; there is no weaker way to fall back to.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+
+use crate::directory::{Directory, Entries};
+use crate::file::{Metadata, metadata};
+use crate::{Errno, Result};
+
+/// How often a resolution that lost a race with a rename is tried anew, as openat2(2) advises for
+/// `EAGAIN`. Origin: 32, from filepath-securejoin, which container runtimes use for the same call.
+const ATTEMPTS: usize = 32;
+
+/// Which symbolic links a resolution may follow. A magic link of `/proc` is never followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// None at all: a link anywhere in the path is `ELOOP`.
+    Never,
+    /// Relative ones that stay beneath the root: one that leaves it, and every absolute one, is `EXDEV`.
+    Beneath,
+    /// All: the root no longer confines. Only for an administrator who vouches for the links.
+    Anywhere,
+}
+
+/// What an opened file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be read.
+    Read,
+    /// To be written at its cursor.
+    Write,
+    /// To be read and written.
+    Update,
+    /// To be written at its end, wherever that is at the moment of each write.
+    Append,
+}
+
+impl Purpose {
+    /// The flags of a file that is opened without ever waiting (a FIFO, a modem line) and without
+    /// becoming anyone's controlling terminal.
+    pub(crate) fn flags(self) -> OFlags {
+        let purpose = match self {
+            Self::Read => OFlags::RDONLY,
+            Self::Write => OFlags::WRONLY,
+            Self::Update => OFlags::RDWR,
+            Self::Append => OFlags::WRONLY.union(OFlags::APPEND),
+        };
+        purpose | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC
+    }
+}
+
+/// A directory that confines every path opened through it.
+#[derive(Debug)]
+pub struct Root(OwnedFd);
+
+/// Something that exists, held but not opened: its data cannot be read, its metadata can.
+#[derive(Debug)]
+pub struct Handle(OwnedFd);
+
+impl Root {
+    /// The directory at `path`, which is the administrator's: its links are followed.
+    ///
+    /// # Errors
+    /// It is not there or not a directory; `ENOSYS` on a kernel without `openat2`.
+    pub fn open(path: &Path) -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = Self(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
+        root.directory(b"", Follow::Beneath)?;
+        Ok(root)
+    }
+
+    /// Whatever `below` names.
+    ///
+    /// # Errors
+    /// `EXDEV` where the path leaves the root, `ELOOP` where a link may not be followed, `EAGAIN`
+    /// where renames got in the way each time, and all that open(2) lists.
+    pub fn handle(&self, below: &[u8], follow: Follow) -> Result<Handle> {
+        Ok(Handle(self.resolve(below, OFlags::PATH | OFlags::CLOEXEC, follow)?))
+    }
+
+    /// The directory `below` names, held to act on names in it.
+    ///
+    /// # Errors
+    /// As [`Root::handle`], and `ENOTDIR`.
+    pub fn directory(&self, below: &[u8], follow: Follow) -> Result<Directory> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Directory::from(self.resolve(below, flags, follow)?))
+    }
+
+    /// The names in the directory `below` names.
+    ///
+    /// # Errors
+    /// As [`Root::directory`], and `EACCES` where it may not be read.
+    pub fn entries(&self, below: &[u8], follow: Follow) -> Result<Entries> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Entries::new(self.resolve(below, flags, follow)?)
+    }
+
+    /// The existing file `below` names, opened without waiting. It may turn out to be anything:
+    /// the caller looks at its metadata before it trusts it.
+    ///
+    /// # Errors
+    /// As [`Root::handle`], `EISDIR` for writing to a directory, `ENXIO` for a socket.
+    pub fn file(&self, below: &[u8], purpose: Purpose, follow: Follow) -> Result<File> {
+        Ok(File::from(self.resolve(below, purpose.flags(), follow)?))
+    }
+
+    fn resolve(&self, below: &[u8], flags: OFlags, follow: Follow) -> Result<OwnedFd> {
+        let path = if below.is_empty() { b"." } else { below };
+        let resolve = ResolveFlags::NO_MAGICLINKS
+            | match follow {
+                Follow::Never => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+                Follow::Beneath => ResolveFlags::BENEATH,
+                Follow::Anywhere => ResolveFlags::empty(),
+            };
+        let mut last = Errno::AGAIN;
+        for _ in 0..ATTEMPTS {
+            match rustix::fs::openat2(&self.0, path, flags, Mode::empty(), resolve) {
+                Err(error @ (Errno::AGAIN | Errno::INTR)) => last = error,
+                opened => return opened,
+            }
+        }
+        Err(last)
+    }
+}
+
+impl Handle {
+    /// What it is.
+    ///
+    /// # Errors
+    /// Those of statx(2) on a held file: a network file system that went away.
+    pub fn metadata(&self) -> Result<Metadata> {
+        metadata(&self.0)
+    }
+}
+
+impl AsFd for Handle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
