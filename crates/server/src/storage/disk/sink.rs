@@ -1,0 +1,300 @@
+//! An upload being received: in a temporary that becomes the file in one step, or in place.
+//!
+//! What to do was decided in `plan.rs`; this carries it out.
+
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom, Write as _};
+
+use twoport_sys::Errno;
+use twoport_sys::beneath::Purpose;
+use twoport_sys::directory::{Directory, Existing, Name};
+use twoport_sys::file::{self, Kind, Metadata};
+
+use super::place::Place;
+use super::plan::{Plan, is_ours, must_be_file};
+use super::{Disk, Temporaries, hidden};
+use crate::storage::error::{During as _, Operation, Reason, Result, StorageError};
+use crate::storage::{Sink, Stored};
+
+/// A file that is not yet the target.
+struct Temporary {
+    disk: Disk,
+    place: Place,
+    file: File,
+    /// Its hidden name, while it has one.
+    name: Option<Name>,
+    overwrite: bool,
+    /// It ran out of room and was emptied.
+    spent: bool,
+}
+
+/// The target itself.
+struct InPlace {
+    file: File,
+    durable: bool,
+}
+
+impl Disk {
+    pub(super) fn sink(&self, plan: Plan) -> Result<Box<dyn Sink>, Reason> {
+        match plan {
+            Plan::Fresh { place, overwrite } => {
+                self.forget_kept(&place)?;
+                let (file, name) = self.temporary(&place.directory)?;
+                let disk = self.clone();
+                let fresh = Temporary { disk, place, file, name, overwrite, spent: false };
+                fresh.lock();
+                Ok(Box::new(fresh))
+            }
+            Plan::Continue { place, kept, offset } => self.go_on(place, &kept, offset),
+            Plan::InPlace { place, purpose, offset } => self.in_place(&place, purpose, offset),
+        }
+    }
+
+    /// Takes the kept part: whoever renames it first has it.
+    fn go_on(&self, place: Place, kept: &Name, offset: u64) -> Result<Box<dyn Sink>, Reason> {
+        let live = hidden::live()?;
+        match place.directory.rename(kept, &place.directory, &live, Existing::Replaced) {
+            Err(Errno::NOENT) => return Err(Reason::Busy),
+            renamed => renamed?,
+        }
+        let file = place.directory.open(&live, Purpose::Update)?;
+        let (disk, name) = (self.clone(), Some(live));
+        let mut part = Temporary { disk, place, file, name, overwrite: true, spent: false };
+        part.lock();
+        let metadata = file::metadata(&part.file)?;
+        if !is_ours(&metadata) {
+            return Err(Reason::NotFound);
+        }
+        if offset > metadata.size {
+            return Err(Reason::BeyondEnd { offset, size: metadata.size });
+        }
+        file::truncate(&part.file, offset)?;
+        part.file.seek(SeekFrom::Start(offset))?;
+        Ok(Box::new(part))
+    }
+
+    fn in_place(
+        &self,
+        place: &Place,
+        purpose: Purpose,
+        offset: u64,
+    ) -> Result<Box<dyn Sink>, Reason> {
+        let mut file = place.directory.open(&place.name, purpose)?;
+        let now = file::metadata(&file)?;
+        must_be_file(now.kind)?;
+        if purpose != Purpose::Append && offset > now.size {
+            return Err(Reason::BeyondEnd { offset, size: now.size });
+        }
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Box::new(InPlace { file, durable: self.options().durable }))
+    }
+
+    fn temporary(&self, directory: &Directory) -> Result<(File, Option<Name>), Reason> {
+        if self.options().temporaries == Temporaries::Unnamed && self.can_name(directory)? {
+            match directory.create_unnamed() {
+                Err(Errno::OPNOTSUPP) => {}
+                created => return Ok((created?, None)),
+            }
+        }
+        let name = hidden::live()?;
+        Ok((directory.create(&name)?, Some(name)))
+    }
+
+    /// Whether an unnamed file here can be given a name at the end: tried once for each device,
+    /// before a byte is received, and not found out when gigabytes are.
+    fn can_name(&self, directory: &Directory) -> Result<bool, Reason> {
+        let device = directory.metadata()?.device;
+        if let Some(&known) = self.unnamed().get(&device) {
+            return Ok(known);
+        }
+        let works = match directory.create_unnamed() {
+            Err(Errno::OPNOTSUPP) => false,
+            created => {
+                let name = hidden::live()?;
+                match directory.link_unnamed(&created?, &name) {
+                    Err(error @ (Errno::NOSPC | Errno::DQUOT)) => return Err(error.into()),
+                    Err(_) => false,
+                    Ok(()) => directory.remove(&name).map(|()| true)?,
+                }
+            }
+        };
+        self.unnamed().insert(device, works);
+        Ok(works)
+    }
+}
+
+impl Temporary {
+    /// Marks it as being written, for sweeps. Where there are no locks, its date has to do.
+    fn lock(&self) {
+        let _locked = file::try_lock(&self.file);
+    }
+
+    fn durable(&self) -> bool {
+        self.disk.options().durable
+    }
+
+    fn publish(&mut self) -> Result<Stored, Reason> {
+        if self.spent {
+            return Err(Reason::NoSpace);
+        }
+        let old = self.place.look()?;
+        match old {
+            Some(_) if !self.overwrite => return Err(Reason::Exists),
+            Some(old) if old.kind == Kind::Directory => return Err(Reason::IsADirectory),
+            _ => {}
+        }
+        self.dress(old)?;
+        let size = file::metadata(&self.file)?.size;
+        if self.durable() {
+            file::flush(&self.file)?;
+        }
+        self.put(old.is_some())?;
+        self.flush_directory()?;
+        self.disk.forget_kept(&self.place)?;
+        Ok(Stored { size, replaced: old.is_some() })
+    }
+
+    /// Gives it the mode and owner it is to have. Set-id bits are not carried over to new content.
+    fn dress(&self, old: Option<Metadata>) -> Result<(), Reason> {
+        let Some(old) = old.filter(|old| old.kind == Kind::File) else {
+            return Ok(file::set_mode(&self.file, self.disk.options().file_mode)?);
+        };
+        let own = file::metadata(&self.file)?;
+        if (own.uid, own.gid) != (old.uid, old.gid)
+            && file::set_owner(&self.file, old.uid, old.gid).is_err()
+        {
+            // Only the superuser gives files away: the group may still be possible, and where it
+            // is not, the file is the server's, as any new one.
+            let _same_group = file::set_group(&self.file, old.gid);
+        }
+        Ok(file::set_mode(&self.file, old.mode & 0o777)?)
+    }
+
+    /// The single step. An unnamed file can take a free name at once; to replace, it needs a name
+    /// of its own for a moment.
+    fn put(&mut self, taken: bool) -> Result<(), Reason> {
+        let Place { directory, name } = &self.place;
+        if self.name.is_none() && !(taken && self.overwrite) {
+            match directory.link_unnamed(&self.file, name) {
+                Err(Errno::EXIST) if self.overwrite => {}
+                linked => return Ok(linked?),
+            }
+        }
+        let live = self.named()?;
+        let existing = if self.overwrite { Existing::Replaced } else { Existing::Kept };
+        let Place { directory, name } = &self.place;
+        directory.rename(&live, directory, name, existing)?;
+        self.name = None;
+        Ok(())
+    }
+
+    /// The hidden name, given to it now if it has none.
+    fn named(&mut self) -> Result<Name, Reason> {
+        if let Some(name) = &self.name {
+            return Ok(name.clone());
+        }
+        let live = hidden::live()?;
+        self.place.directory.link_unnamed(&self.file, &live)?;
+        self.name = Some(live.clone());
+        Ok(live)
+    }
+
+    fn flush_directory(&self) -> Result<(), Reason> {
+        if !self.durable() {
+            return Ok(());
+        }
+        match self.place.directory.flush() {
+            // A drop box, which may be written and not read: the journal that takes the file's
+            // metadata takes its new name along.
+            Err(Errno::ACCESS) => Ok(file::flush(&self.file)?),
+            flushed => Ok(flushed?),
+        }
+    }
+
+    fn keep(&mut self) -> Result<u64, Reason> {
+        let options = self.disk.options();
+        let size = file::metadata(&self.file)?.size;
+        let kept_size = size.saturating_sub(1);
+        if self.spent || kept_size == 0 || options.keep.is_zero() {
+            return Ok(0);
+        }
+        let kept = hidden::kept(&options.account, &self.place.name)?;
+        file::truncate(&self.file, kept_size)?;
+        if self.durable() {
+            file::flush(&self.file)?;
+        }
+        let live = self.named()?;
+        let directory = &self.place.directory;
+        directory.rename(&live, directory, &kept, Existing::Replaced)?;
+        self.name = None;
+        self.flush_directory()?;
+        Ok(kept_size)
+    }
+
+    /// Gives the room back at once, while the driver still has the sink in its hands.
+    fn empty(&mut self) {
+        self.spent = true;
+        self.remove();
+        let _emptied = file::truncate(&self.file, 0);
+    }
+
+    /// Takes its name away. Where even that fails, a sweep will find it.
+    fn remove(&mut self) {
+        if let Some(name) = self.name.take() {
+            let _removed = self.place.directory.remove(&name);
+        }
+    }
+}
+
+impl Sink for Temporary {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.spent {
+            return Err(StorageError::new(Operation::Write, Reason::NoSpace));
+        }
+        let written = self.file.write_all(bytes).during(Operation::Write);
+        if written.as_ref().is_err_and(|error| error.reason.is_out_of_room()) {
+            self.empty();
+        }
+        written
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<Stored> {
+        self.publish().during(Operation::Commit)
+    }
+
+    fn abandon(mut self: Box<Self>, keep: bool) -> Result<u64> {
+        if keep { self.keep().during(Operation::Keep) } else { Ok(0) }
+    }
+
+    fn as_file(&self) -> Option<&File> {
+        Some(&self.file)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+impl Sink for InPlace {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).during(Operation::Write)
+    }
+
+    fn commit(self: Box<Self>) -> Result<Stored> {
+        if self.durable {
+            file::flush(&self.file).during(Operation::Commit)?;
+        }
+        let size = file::metadata(&self.file).during(Operation::Commit)?.size;
+        Ok(Stored { size, replaced: true })
+    }
+
+    fn abandon(self: Box<Self>, _keep: bool) -> Result<u64> {
+        Ok(0)
+    }
+
+    fn as_file(&self) -> Option<&File> {
+        Some(&self.file)
+    }
+}
