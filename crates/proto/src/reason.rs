@@ -45,6 +45,14 @@ reasons! {
         "The client asked for it with ABOR. Nothing to change on the server.";
     AccountDisabled "account-disabled" "This account is disabled"
         "Enable it in the account file or the configuration.";
+    AccountNeeded "account-needed" "The server wants an account beside user and password"
+        "Some servers ask for ACCT behind PASS (RFC 959 §4.1.1). Give the account, or use one that needs none.";
+    ActiveNotConnected "active-not-connected" "The server did not connect to the active port in time"
+        "A NAT or firewall on the client's side keeps connections from outside away. Use passive mode: --mode epsv or pasv.";
+    ActiveOff "active-off" "Active mode is switched off on this server"
+        "Use passive mode: EPSV or PASV.";
+    AllModesFailed "all-modes-failed" "No mode gave a data connection"
+        "Each mode failed for a reason of its own, listed beside this one. Usually a firewall drops the server's passive ports and the client is behind a NAT.";
     AlreadyLoggedIn "already-logged-in" "User already authenticated"
         "PASS came a second time. Send USER first to log in as somebody else.";
     ArgumentMissing "argument-missing" "Syntax error: command needs an argument"
@@ -57,7 +65,7 @@ reasons! {
         "The argument is not of the form that the command's RFC gives. HELP with the verb shows the form.";
     BadName "bad-name" "The name holds a byte that no path can hold"
         "CR, LF and NUL cannot be part of a path in FTP. Rename the file at its source.";
-    BeyondEnd "beyond-end" "Restart position > file size"
+    BeyondEnd "beyond-end" "Restart position is > file size"
         "REST named an offset behind the end of the file. Ask SIZE in TYPE I and restart from there, or from 0.";
     Busy "busy" "The file is in use"
         "Another program or transfer holds it. Try again later.";
@@ -67,12 +75,18 @@ reasons! {
         "SITE CHMOD takes an octal mode, 000 to 777, and a path.";
     ChmodPathMissing "chmod-path-missing" "Syntax error: SITE CHMOD needs two arguments"
         "Give the mode and the path: SITE CHMOD 644 FILE.";
+    ControlClosing "control-closing" "The server closes the control connection"
+        "It said so with 421. Its text tells why: an idle time, too many connections, or a shutdown.";
     ControlLost "control-lost" "The control connection was lost"
         "The client went away, or the network dropped the connection while data flowed. Log in again and resume; if it happens after a fixed time, a NAT or firewall drops idle connections: shorten the keep-alive.";
+    ControlRefused "control-refused" "The server refused the command"
+        "Its reply tells why. 4yz may pass later, 5yz will not.";
     ControlTimeout "idle-timeout" "Control connection timed out"
         "No command came for the idle time. Raise idle-timeout, or let the client send NOOP.";
     CrossDevice "cross-device" "Source and target lie on different file systems"
         "A rename cannot move between file systems. Copy the file, then delete the source.";
+    DataAddressForeign "data-address-foreign" "The announced data address is not one to dial"
+        "A public server announced a private, local or otherwise unusable address, or a low port of another host. It is never dialled, since a hostile server could aim the client at hosts of the client's own network (CVE-2020-8284). Set the public address in the server.";
     DataDialTimeout "data-dial-timeout" "The client's data port did not answer"
         "The server's connection to the address in PORT or EPRT was dropped without an answer: usually a NAT or firewall on the client's side. Use passive mode (EPSV or PASV).";
     DataListenFailed "data-listen-failed" "No data port could be opened"
@@ -99,16 +113,28 @@ reasons! {
         "OPTS MLST takes one argument without blanks: the names of facts, each followed by a semicolon (RFC 3659 §7.9).";
     FactsInvalid "facts-invalid" "Invalid argument"
         "OPTS MLST takes the names of facts, each followed by a semicolon (RFC 3659 §7.9).";
+    FinalReplyEarly "final-reply-early" "The server confirmed the upload before all of it was sent"
+        "It closed or confirmed ahead of the end of data. Compare the size, or send again.";
+    FinalReplyMissing "final-reply-missing" "The data ended, but the final reply did not come"
+        "The control connection died, or the server never confirmed. The length was compared where it was known. If it happens after long transfers, a NAT or firewall drops idle connections.";
     ForeignAddress "foreign-address" "Rejected data connection to foreign address"
         "PORT and EPRT may name only the address that the control connection comes from (RFC 2577 §3). A client behind NAT should use EPSV or PASV, or send its public address; foreign-data widens the rule for FXP.";
     GlobNotSupported "glob-not-supported" "Globbing not supported"
         "Wildcards work in LIST, NLST and MLSD-less clients' mget, not in STAT.";
     HashUnknown "hash-unknown" "Unknown hash algorithm"
         "FEAT lists the algorithms behind HASH; OPTS HASH chooses one.";
+    HelpUnknown "help-unknown" "Unrecognized command"
+        "HELP without an argument lists the verbs.";
+    HostTooLate "host-too-late" "HOST must come before USER"
+        "RFC 7151 §3: a host is chosen before the login.";
     HttpOnControl "http-on-control" "This is an FTP server, not HTTP"
         "A web browser or proxy speaks HTTP to the FTP port, or a page tries to abuse the port (ALPACA). The connection was closed.";
     IsADirectory "is-a-directory" "Is a directory"
         "The command works on files. Use the directory commands, or name a file.";
+    LanguageUnknown "language-unknown" "Only English is spoken here"
+        "LANG EN, or LANG alone for the default.";
+    LengthShort "length-short" "Fewer bytes came than were announced"
+        "The server, or a box between, ended the data early. What came is kept: --resume continues it.";
     LineTooLong "line-too-long" "Command too long"
         "A command line may have 8 KiB. Shorten the path, or CWD into it step by step.";
     ListingLimit "listing-limit" "The listing was cut at the limit of entries"
@@ -119,6 +145,10 @@ reasons! {
         "A connection must log in within login-timeout.";
     LoginFailed "login-failed" "Authentication failed"
         "Unknown user, wrong password or no right to log in: which of them is not told. Check user and password; `twoport account list` shows the accounts.";
+    LoginNeedsTls "login-needs-tls" "The server wants TLS before the login"
+        "It refuses logins in clear. Use a client or an URL with TLS.";
+    LoginRefused "login-refused" "The server refused the login"
+        "Check user and password. Its reply may tell more: some servers refuse with the same code when they are full.";
     LoginRequired "login-required" "Log in with USER and PASS first"
         "The command needs a login.";
     LongAddress "long-address" "Supported address families are (4, 6); use EPRT or EPSV"
@@ -147,6 +177,8 @@ reasons! {
         "Delete what is in it first.";
     NotFound "not-found" "No such file or directory"
         "Nothing of that name is there (or the account may not know). Check the spelling and the case; LIST shows what is there.";
+    NotFtp "not-ftp" "The peer does not speak FTP"
+        "It greeted in another protocol. Check host and port: FTP usually is on port 21.";
     NotRetrievable "not-retrievable" "Is not retrievable"
         "The command works on existing plain files.";
     NotSupported "not-supported" "Not supported by this server's storage"
@@ -161,6 +193,12 @@ reasons! {
         "PASV carries an IPv4 address only. EPSV works for both.";
     PassiveRangeFull "passive-range-full" "No free passive port"
         "Every port of the passive range is in use. Widen passive-ports, or lower the limits on sessions.";
+    PassiveRefused "passive-refused" "The server's passive port refused the connection"
+        "The announced port is not forwarded to the server, or its listener is gone already. Forward the server's passive range, the same ports outside as inside.";
+    PassiveSilent "passive-silent" "The server's passive port did not answer"
+        "A firewall drops the connection, at the server's side or at the client's. Open the server's passive range.";
+    PassiveUnreachable "passive-unreachable" "The server's passive address cannot be reached"
+        "The network reports no way to it. Check the address that the server announces.";
     PermissionDenied "permission-denied" "Not enough privileges"
         "The account lacks the permission. Grant it in `permissions` of the account.";
     PortMalformed "port-malformed" "Invalid PORT format"
@@ -171,14 +209,30 @@ reasons! {
         "Data ports below 1024 are refused, whatever listens there (RFC 2577 §3).";
     QuotaExceeded "quota-exceeded" "Quota exceeded"
         "The account or its owner on the system has used up its space. Delete files first.";
+    RemoteChanged "remote-changed" "The remote file changed since the part was loaded"
+        "Size or date differ, or cannot be compared. The transfer began anew.";
     RenameFirst "rename-first" "Bad sequence of commands: use RNFR first"
         "RNTO must follow an accepted RNFR at once (RFC 959 §4.1.3).";
+    ReplyMalformed "reply-malformed" "The reply is not of the form that its command has"
+        "The server, or a box between, garbled it. With --mode auto the next mode is tried.";
+    ReplyMissing "reply-missing" "No reply came in time"
+        "The server hangs, or a box between swallowed the command or the reply. Raise --timeout for a slow server.";
+    ReplyTooLong "reply-too-long" "The reply is longer than a megabyte"
+        "No server that works sends this.";
+    RestBeforeAppend "rest-before-append" "Can't APPE while REST request is pending"
+        "APPE writes behind the end of the file. Send REST 0, or use STOR.";
+    RestBeforeUnique "rest-before-unique" "Can't STOU while REST request is pending"
+        "STOU makes a new file, which has nothing to resume. Send REST 0, or use STOR.";
     RestInAscii "rest-in-ascii" "Resuming transfers not allowed in ASCII mode"
         "An offset into converted text means nothing to a file. Send TYPE I first.";
-    RestNotPossible "rest-not-possible" "Can't use REST with this command"
-        "APPE and STOU have a place of their own to write to. Send REST 0, or use STOR.";
-    RootDirectory "root-directory" "Can't remove root directory or rename home directory"
+    RestartRefused "restart-refused" "The server cannot restart in the middle of a file"
+        "It refused REST. The transfer begins anew without --resume.";
+    RootNotRemovable "root-not-removable" "Can't remove root directory"
         "The account's own root stays where it is.";
+    RootNotRenamable "root-not-renamable" "Can't rename home directory"
+        "The account's own root stays where it is.";
+    ServerBusy "server-busy" "The server has too many connections"
+        "Its own limit is reached. Try again later, or close other sessions.";
     ServerFull "server-full" "Too many connections"
         "The limit max-sessions is reached. Try again later, or raise it.";
     ServerFullForAddress "server-full-for-address" "Too many connections from the same IP address"
@@ -187,6 +241,8 @@ reasons! {
         "The limit session-timeout is reached. Log in again.";
     ShuttingDown "shutting-down" "The server is shutting down"
         "An administrator stops or restarts it. Try again later.";
+    SiteHelpUnknown "site-help-unknown" "Unrecognized SITE command"
+        "SITE HELP without an argument lists what there is.";
     SiteUnknown "site-unknown" "SITE command not understood"
         "SITE HELP lists what there is.";
     StorageDenied "storage-denied" "Permission denied"
@@ -211,6 +267,8 @@ reasons! {
         "No RFC that this server follows has this verb. HELP lists what there is.";
     UserFirst "user-first" "Login with USER first"
         "PASS must follow USER (RFC 959 §4.1.1).";
+    Utf8Always "utf8-always" "Always in UTF8 mode"
+        "Names are bytes here, UTF-8 by convention; there is nothing to switch off.";
 }
 
 impl fmt::Display for Reason {

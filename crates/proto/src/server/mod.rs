@@ -1,0 +1,447 @@
+//! The server's session: one control connection from its greeting to its end, decided without I/O.
+//!
+//! It moves no file and opens no socket. The driver's whole duty is: **one input, then drain
+//! [`Session::poll`] to empty, then wait** for the next input or for [`Session::deadline`].
+//!
+//! ```text
+//!  bytes ─ line ─▶ Session::handle(now, Input) ─▶ gates of the verb's row ─▶ state + handler
+//!                        ▲                                                        │
+//!    Done, Data, Timer ──┘          driver: while let Some(effect) = poll() ◀─────┘
+//! ```
+//!
+//! Lines that come while a job is under way wait in order. While a transfer runs, ABOR, STAT, NOOP
+//! and the log-in verbs are answered at once and all others wait for its final reply.
+
+mod effect;
+mod files;
+mod inform;
+mod job;
+mod login;
+mod policy;
+mod refusal;
+mod settings;
+mod transfer;
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+use core::net::SocketAddr;
+
+pub use self::effect::{Decision, Effect, Note};
+use self::files::Pending;
+pub use self::job::{Form, Job, ListTarget, Outcome, Ticket, Upload};
+use self::login::{ExpectPass, LoggedIn};
+pub use self::policy::Policy;
+pub use self::refusal::code;
+use self::settings::Settings;
+use self::transfer::Transfer;
+use crate::code::Code;
+use crate::command::{Command, ParseError};
+use crate::data::Channel;
+use crate::line::LineError;
+use crate::path::VirtualPath;
+use crate::reason::Reason;
+use crate::reply::Reply;
+use crate::time::Time;
+use crate::verb::{Row, Verb};
+
+/// How many lines may wait before the driver stops reading. Origin: more than any client pipelines.
+const QUEUE: usize = 64;
+
+/// What the driver tells a session.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A line came on the control connection.
+    Line(Vec<u8>),
+    /// A line came that cannot be a command.
+    BadLine(LineError),
+    /// The client closed the control connection, or the network did.
+    Eof,
+    /// Something happened to the data connection.
+    Data(DataEvent),
+    /// What became of a job or a transfer.
+    Done(Ticket, Outcome),
+    /// The bytes a running transfer has moved so far: told before a line that may ask for it.
+    Progress(u64),
+    /// The deadline has come.
+    Timer,
+    /// The server stops: let a running transfer finish, then close.
+    Shutdown,
+    /// The server's patience has ended: close now.
+    Terminate,
+}
+
+/// What happened to the data connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataEvent {
+    /// The client connected to the passive port.
+    Arrived,
+    /// Somebody else connected to the passive port and was closed.
+    Stranger(SocketAddr),
+    /// The client's data port answered.
+    Dialled,
+    /// The client's data port could not be reached.
+    DialFailed(Reason),
+}
+
+/// One control connection. See the [module](self) for how to drive it.
+#[derive(Debug)]
+pub struct Session {
+    core: Core,
+    state: State,
+    queue: VecDeque<Result<Vec<u8>, LineError>>,
+    eof: bool,
+}
+
+/// Where the log-in stands. What may come next follows from the type of the state.
+#[derive(Debug)]
+enum State {
+    ExpectUser,
+    ExpectPass(ExpectPass),
+    /// A job looks at the password; lines wait.
+    CheckingPassword(ExpectPass),
+    /// The password was wrong; the reply waits, longer each time.
+    Refusing {
+        until: Time,
+        last: bool,
+    },
+    Ready(LoggedIn),
+    /// RNFR was accepted; anything but RNTO forgets it.
+    ExpectRnto(LoggedIn, VirtualPath),
+    Closing,
+}
+
+/// What all states share.
+#[derive(Debug)]
+struct Core {
+    policy: Arc<Policy>,
+    local: SocketAddr,
+    peer: SocketAddr,
+    now: Time,
+    effects: VecDeque<Effect>,
+    next_ticket: u32,
+    settings: Settings,
+    channel: Channel,
+    pending: Option<(Ticket, Pending)>,
+    transfer: Option<Transfer>,
+    progress: u64,
+    failed_logins: u32,
+    unknown: u32,
+    login_by: Option<Time>,
+    session_by: Option<Time>,
+    idle_since: Time,
+    stopping: bool,
+}
+
+impl Session {
+    /// A session on a connection from `peer` that was accepted at `local`. The greeting is the
+    /// first effect.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, local: SocketAddr, peer: SocketAddr, now: Time) -> Self {
+        let greeting = Reply::line(Code::READY, policy.greeting.clone());
+        let core = Core {
+            login_by: Some(now.after(policy.login_timeout)),
+            session_by: policy.session_timeout.map(|timeout| now.after(timeout)),
+            policy,
+            local,
+            peer,
+            now,
+            effects: VecDeque::from([Effect::Reply(greeting)]),
+            next_ticket: 1,
+            settings: Settings::default(),
+            channel: Channel::Idle,
+            pending: None,
+            transfer: None,
+            progress: 0,
+            failed_logins: 0,
+            unknown: 0,
+            idle_since: now,
+            stopping: false,
+        };
+        Self { core, state: State::ExpectUser, queue: VecDeque::new(), eof: false }
+    }
+
+    /// Takes one input. Drain [`poll`](Self::poll) afterwards.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.core.now = now;
+        match input {
+            Input::Line(line) => self.queue.push_back(Ok(line)),
+            Input::BadLine(error) => self.queue.push_back(Err(error)),
+            Input::Eof => self.handle_eof(),
+            Input::Data(event) => self.core.handle_data(event),
+            Input::Done(ticket, outcome) => self.handle_done(ticket, outcome),
+            Input::Progress(bytes) => self.core.progress = bytes,
+            Input::Timer => self.handle_timer(),
+            Input::Shutdown => self.core.stopping = true,
+            Input::Terminate => self.close(Reason::ShuttingDown),
+        }
+        self.advance();
+    }
+
+    /// The next effect to carry out, or `None` when it is time to wait.
+    pub fn poll(&mut self) -> Option<Effect> {
+        self.core.effects.pop_front()
+    }
+
+    /// When to come back with [`Input::Timer`] if nothing else happens before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        let refusing = match self.state {
+            State::Closing => return None,
+            State::Refusing { until, .. } => Some(until),
+            _ => None,
+        };
+        let transfer = self.core.transfer.as_ref().and_then(Transfer::deadline);
+        [refusing, transfer, self.idle_until(), self.core.login_by, self.core.session_by]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether further lines are welcome; `false` lets the client's pipeline fill up.
+    #[must_use]
+    pub fn wants_lines(&self) -> bool {
+        self.queue.len() < QUEUE
+    }
+
+    /// Whether a transfer has been asked for and has not ended.
+    #[must_use]
+    pub const fn is_transferring(&self) -> bool {
+        self.core.transfer.is_some()
+    }
+
+    /// Carries out what waits, as far as it may go now.
+    fn advance(&mut self) {
+        while let Some(line) = self.next_line() {
+            self.core.idle_since = self.core.now;
+            match line {
+                Ok(line) => self.handle_line(&line),
+                Err(error) => self.core.refuse_line(error),
+            }
+            if self.core.unknown >= self.core.policy.unknown_limit {
+                self.close(Reason::TooManyUnknown);
+            }
+        }
+        let is_idle = self.core.pending.is_none()
+            && self.core.transfer.is_none()
+            && !matches!(self.state, State::Closing | State::Refusing { .. });
+        if is_idle && self.core.stopping {
+            self.close(Reason::ShuttingDown);
+        } else if is_idle && self.eof {
+            self.end();
+        }
+    }
+
+    /// The line whose turn it is, if one may be handled now.
+    fn next_line(&mut self) -> Option<Result<Vec<u8>, LineError>> {
+        let waits = self.core.pending.is_some()
+            || matches!(self.state, State::Closing | State::Refusing { .. });
+        if waits {
+            return None;
+        }
+        if self.core.transfer.is_none() || !self.is_logged_in() {
+            return if self.core.stopping { None } else { self.queue.pop_front() };
+        }
+        if self.queue.front().is_some_and(is_answered_during_transfer) {
+            return self.queue.pop_front();
+        }
+        let abort = self.queue.iter().position(is_abort)?;
+        self.queue.remove(abort)
+    }
+
+    const fn is_logged_in(&self) -> bool {
+        matches!(self.state, State::Ready(_) | State::ExpectRnto(..))
+    }
+
+    fn handle_line(&mut self, line: &[u8]) {
+        let logged_in = self.is_logged_in();
+        match Command::parse(line) {
+            Ok((row, _)) if row.login && !logged_in && !self.may_abort(row) => {
+                self.core.refuse(row.name, Reason::LoginRequired);
+            }
+            Ok((row, command)) => {
+                self.core.unknown = 0;
+                self.dispatch(row, command);
+            }
+            Err(error) => self.handle_parse_error(error, logged_in),
+        }
+    }
+
+    /// A transfer outlives REIN and USER (RFC 959 §4.1.1), and so can be aborted after them.
+    fn may_abort(&self, row: &Row) -> bool {
+        row.verb == Verb::Abor && self.core.transfer.is_some()
+    }
+
+    fn handle_parse_error(&mut self, error: ParseError, logged_in: bool) {
+        let Some(row) = error.row else {
+            if error.reason == Reason::HttpOnControl {
+                return self.close(Reason::HttpOnControl);
+            }
+            self.core.unknown += 1;
+            return self.core.refuse("unknown", error.reason);
+        };
+        self.core.unknown = 0;
+        // Before the login a setting is taken if it is understood, and not discussed if it is not.
+        let undiscussed = row.login || matches!(row.verb, Verb::Type | Verb::Opts);
+        let reason = if undiscussed && !logged_in { Reason::LoginRequired } else { error.reason };
+        self.core.refuse(row.name, reason);
+    }
+
+    fn dispatch(&mut self, row: &'static Row, command: Command) {
+        let state = mem::replace(&mut self.state, State::Closing);
+        let core = &mut self.core;
+        self.state = match (command, state) {
+            (Command::User(name), state) => core.user(name, &state),
+            (Command::Pass(password), State::ExpectPass(state)) => core.pass(state, password),
+            (Command::Pass(_), state) => core.unexpected_pass(state),
+            (Command::Rein, _) => core.rein(),
+            (Command::Quit, _) => core.quit(),
+            (Command::Abor, state) => {
+                core.abort();
+                state
+            }
+            (command, State::Ready(user)) => core.logged_in(row, command, user, None),
+            (command, State::ExpectRnto(user, from)) => {
+                core.logged_in(row, command, user, Some(from))
+            }
+            (command, state) => {
+                core.inform(&command, None);
+                state
+            }
+        };
+    }
+
+    fn handle_done(&mut self, ticket: Ticket, outcome: Outcome) {
+        if self.core.transfer.as_ref().is_some_and(|transfer| transfer.ticket == ticket) {
+            self.core.transfer_done(outcome);
+            self.core.idle_since = self.core.now;
+            return;
+        }
+        let Some((_, pending)) = self.core.pending.take_if(|(waiting, _)| *waiting == ticket)
+        else {
+            return;
+        };
+        self.core.idle_since = self.core.now;
+        let state = mem::replace(&mut self.state, State::Closing);
+        self.state = match (state, pending) {
+            (State::CheckingPassword(state), Pending::LogIn) => self.core.checked(state, outcome),
+            (State::Ready(user), pending) => self.core.job_done(user, pending, outcome),
+            (state, _) => state,
+        };
+    }
+
+    fn handle_eof(&mut self) {
+        self.eof = true;
+        let quits = self.queue.iter().any(|line| line.as_ref().is_ok_and(|line| is_quit(line)));
+        if !quits {
+            self.core.break_transfer(Reason::ControlLost);
+        }
+    }
+
+    fn handle_timer(&mut self) {
+        let now = self.core.now;
+        let due = |time: Option<Time>| time.is_some_and(|time| time <= now);
+        if let State::Refusing { until, last } = self.state
+            && until <= now
+        {
+            self.state = self.core.refuse_login(last);
+        } else if due(self.core.login_by) {
+            self.close(Reason::LoginDeadline);
+        } else if due(self.core.session_by) {
+            self.close(Reason::SessionDeadline);
+        } else if due(self.idle_until()) {
+            self.close(Reason::ControlTimeout);
+        }
+        self.core.transfer_timer();
+    }
+
+    /// A session idles while it neither works nor transfers.
+    fn idle_until(&self) -> Option<Time> {
+        let busy = self.core.pending.is_some() || self.core.transfer.is_some();
+        (!busy).then(|| self.core.idle_since.after(self.core.policy.idle_timeout))
+    }
+
+    /// Says why with a 421, and ends.
+    fn close(&mut self, reason: Reason) {
+        if matches!(self.state, State::Closing) {
+            return;
+        }
+        self.core.drop_transfer();
+        self.core.note(Note::why(Decision::Close, "session", reason));
+        self.core.reply(Reply::why(Code::SERVICE_CLOSING, reason));
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.state = State::Closing;
+        self.queue.clear();
+        self.core.effects.push_back(Effect::Close);
+    }
+}
+
+impl Core {
+    fn reply(&mut self, reply: Reply) {
+        self.effects.push_back(Effect::Reply(reply));
+    }
+
+    fn line(&mut self, code: Code, text: impl Into<Vec<u8>>) {
+        self.reply(Reply::line(code, text));
+    }
+
+    fn note(&mut self, note: Note) {
+        self.effects.push_back(Effect::Note(note));
+    }
+
+    /// Refuses a command with the reply code that belongs to the reason.
+    fn refuse(&mut self, verb: &'static str, reason: Reason) {
+        self.note(Note::why(Decision::Refuse, verb, reason));
+        self.reply(Reply::why(code(reason), reason));
+    }
+
+    /// Refuses a command on a path, which the reply names.
+    fn refuse_path(&mut self, verb: &'static str, path: &[u8], reason: Reason) {
+        self.note(Note::why(Decision::Refuse, verb, reason).about(path));
+        self.reply(Reply::about(code(reason), path, reason));
+    }
+
+    fn refuse_line(&mut self, error: LineError) {
+        let reason = match error {
+            LineError::Nul => Reason::NulInLine,
+            LineError::TooLong => Reason::LineTooLong,
+        };
+        self.refuse("line", reason);
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        ticket
+    }
+
+    /// Runs a job on which the session waits.
+    fn run(&mut self, job: Job, pending: Pending) {
+        let ticket = self.ticket();
+        self.pending = Some((ticket, pending));
+        self.effects.push_back(Effect::Run(ticket, job));
+    }
+}
+
+fn is_answered_during_transfer(line: &Result<Vec<u8>, LineError>) -> bool {
+    match line.as_ref().map(|line| Command::parse(line)) {
+        Ok(Ok((_, Command::Stat(Some(_))))) => false,
+        Ok(Ok((row, _))) => row.transfer,
+        Ok(Err(_)) | Err(_) => true,
+    }
+}
+
+fn is_abort(line: &Result<Vec<u8>, LineError>) -> bool {
+    line.as_ref().is_ok_and(|line| matches!(Command::parse(line), Ok((_, Command::Abor))))
+}
+
+fn is_quit(line: &[u8]) -> bool {
+    matches!(Command::parse(line), Ok((_, Command::Quit)))
+}
+
+#[cfg(test)]
+mod tests;

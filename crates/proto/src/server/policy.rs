@@ -1,0 +1,50 @@
+//! What an administrator can decide about sessions, as a value that never changes.
+//!
+//! Limits that count sessions (how many, from where) are the server's, not a session's.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// The rules of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The text of the 220 greeting.
+    pub greeting: Vec<u8>,
+    /// How long a session may wait for a command. Origin: RFC 1123 §4.1.3.2 asks for 5 minutes at least.
+    pub idle_timeout: Duration,
+    /// How long a connection may take to log in. Origin: ten times what a person needs to type.
+    pub login_timeout: Duration,
+    /// How long a session may last in total; without end unless set.
+    pub session_timeout: Option<Duration>,
+    /// How long a data connection may take to come up. Origin: vsftpd's `accept_timeout` and
+    /// `connect_timeout`, both 60 s; half of it, since clients give up at 30 s.
+    pub data_timeout: Duration,
+    /// How many wrong passwords end a connection. Origin: vsftpd's `max_login_fails`.
+    pub login_attempts: u32,
+    /// How long the first wrong password waits for its reply; each further one doubles it.
+    pub login_delay: Duration,
+    /// How many unknown commands in a row end a connection. Origin: a person's typing errors are
+    /// fewer, a port scanner's or an HTTP body's are more.
+    pub unknown_limit: u32,
+    /// Whether PORT and EPRT are served.
+    pub active: bool,
+    /// Whether PORT and EPRT may name another host than the client (FXP).
+    pub foreign_data: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            greeting: b"twoport ready.".to_vec(),
+            idle_timeout: Duration::from_secs(300),
+            login_timeout: Duration::from_secs(60),
+            session_timeout: None,
+            data_timeout: Duration::from_secs(30),
+            login_attempts: 3,
+            login_delay: Duration::from_millis(500),
+            unknown_limit: 10,
+            active: true,
+            foreign_data: false,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The map from a reason to the code of the reply that gives it.
+//!
+//! It is total: a new reason does not compile without a code.
+
+use crate::code::Code;
+use crate::reason::Reason;
+
+/// The reply code with which a server gives this reason.
+#[must_use]
+pub const fn code(reason: Reason) -> Code {
+    use Reason as R;
+    match reason {
+        R::ControlTimeout
+        | R::HttpOnControl
+        | R::LoginDeadline
+        | R::ServerFull
+        | R::ServerFullForAddress
+        | R::SessionDeadline
+        | R::ShuttingDown
+        | R::TooManyUnknown => Code::SERVICE_CLOSING,
+        R::DataDialTimeout
+        | R::DataListenFailed
+        | R::DataNotConnected
+        | R::DataRefused
+        | R::DataSetupMissing
+        | R::DataUnreachable
+        | R::PassiveRangeFull
+        | R::StrangerRefused => Code::NO_DATA_CONNECTION,
+        R::Aborted | R::ControlLost | R::DataReset | R::DataStalled => Code::TRANSFER_ABORTED,
+        R::NoTransfer => Code::NO_TRANSFER,
+        R::Busy | R::RestBeforeAppend | R::RestBeforeUnique => Code::FILE_BUSY,
+        R::LocalError | R::ListingLimit => Code::LOCAL_ERROR,
+        R::NoSpace => Code::NO_SPACE,
+        R::LineTooLong | R::NulInLine | R::UnknownCommand => Code::UNKNOWN_COMMAND,
+        R::ArgumentMissing
+        | R::ArgumentUnexpected
+        | R::BadArgument
+        | R::ChmodMalformed
+        | R::ChmodPathMissing
+        | R::EprtMalformed
+        | R::EpsvAll
+        | R::FactsCount
+        | R::FactsInvalid
+        | R::ForeignAddress
+        | R::HashUnknown
+        | R::HelpUnknown
+        | R::ModeUnknown
+        | R::OptionUnknown
+        | R::PortMalformed
+        | R::PrivilegedPort
+        | R::RestInAscii
+        | R::SiteHelpUnknown
+        | R::SiteUnknown
+        | R::StructureUnknown
+        | R::TimeInvalid => Code::BAD_ARGUMENT,
+        R::ActiveOff | R::TlsUnavailable => Code::NOT_IMPLEMENTED,
+        R::AlreadyLoggedIn | R::HostTooLate | R::RenameFirst | R::UserFirst => Code::BAD_SEQUENCE,
+        R::LanguageUnknown
+        | R::ModeUnsupported
+        | R::StructureUnsupported
+        | R::TypeUnsupported
+        | R::Utf8Always => Code::BAD_PARAMETER,
+        R::LongAddress => Code::LONG_ADDRESS,
+        R::NetworkProtocol | R::NetworkProtocolUnknown | R::PassiveNeedsIpv4 | R::PortNeedsIpv4 => {
+            Code::NETWORK_PROTOCOL
+        }
+        R::AccountDisabled | R::LoginFailed | R::LoginRequired | R::TooManyAttempts => {
+            Code::NOT_LOGGED_IN
+        }
+        R::QuotaExceeded => Code::OVER_QUOTA,
+        R::BadName | R::NameTooLong | R::NameReserved => Code::BAD_NAME,
+        R::BeyondEnd => Code::BAD_RESTART,
+        R::AsciiSizeTooBig
+        | R::CannotCombine
+        | R::CrossDevice
+        | R::Exists
+        | R::GlobNotSupported
+        | R::IsADirectory
+        | R::NotADirectory
+        | R::NotAPlainFile
+        | R::NotEmpty
+        | R::NotFound
+        | R::NotRetrievable
+        | R::NotSupported
+        | R::OutsideRoot
+        | R::PermissionDenied
+        | R::RootNotRemovable
+        | R::RootNotRenamable
+        | R::StorageDenied => Code::UNAVAILABLE,
+        // What only a client says of a server has no reply of its own.
+        _ => Code::LOCAL_ERROR,
+    }
+}

@@ -1,0 +1,198 @@
+use super::*;
+use core::time::Duration;
+
+use alloc::vec;
+use std::string::String;
+
+const LOCAL: &str = "192.0.2.1:21";
+const PEER: &str = "192.0.2.7:40000";
+
+/// A session and the driver's part played by hand.
+struct Played {
+    session: Session,
+    now: Time,
+    seen: Vec<Effect>,
+}
+
+impl Played {
+    fn new(policy: Policy) -> Self {
+        let (local, peer) = (LOCAL.parse().unwrap(), PEER.parse().unwrap());
+        let session = Session::new(Arc::new(policy), local, peer, Time::ZERO);
+        let mut played = Self { session, now: Time::ZERO, seen: vec![] };
+        assert_eq!(played.replies(), ["220 twoport ready."]);
+        played
+    }
+
+    fn logged_in() -> Self {
+        let mut played = Self::new(Policy::default());
+        played.say("USER ann");
+        played.say("PASS secret");
+        played.done(Outcome::LoggedIn(crate::verb::Permissions::ALL));
+        played.seen.clear();
+        played
+    }
+
+    fn give(&mut self, input: Input) {
+        self.session.handle(self.now, input);
+        while let Some(effect) = self.session.poll() {
+            self.seen.push(effect);
+        }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.give(Input::Line(line.as_bytes().to_vec()));
+    }
+
+    /// Answers the last job or transfer.
+    fn done(&mut self, outcome: Outcome) {
+        let ticket = self.seen.iter().rev().find_map(|effect| match effect {
+            Effect::Run(ticket, _) | Effect::Transfer(ticket) | Effect::Cancel(ticket) => {
+                Some(*ticket)
+            }
+            _ => None,
+        });
+        self.give(Input::Done(ticket.unwrap(), outcome));
+    }
+
+    fn passes(&mut self, time: Duration) {
+        self.now = self.now.after(time);
+        self.give(Input::Timer);
+    }
+
+    fn replies(&mut self) -> Vec<String> {
+        while let Some(effect) = self.session.poll() {
+            self.seen.push(effect);
+        }
+        self.seen
+            .drain(..)
+            .filter_map(|effect| match effect {
+                Effect::Reply(reply) => Some(alloc::format!("{reply:?}")),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn codes(&mut self) -> Vec<String> {
+        self.replies().iter().map(|reply| reply[..3].into()).collect()
+    }
+}
+
+#[test]
+fn lines_wait_while_a_job_runs_and_are_answered_in_order() {
+    let mut played = Played::logged_in();
+    played.say("SIZE a");
+    played.say("NOOP");
+    assert!(played.seen.iter().all(|effect| matches!(effect, Effect::Run(..))));
+    played.done(Outcome::Number(7));
+    assert_eq!(played.replies(), ["213 7", "200 I successfully did nothing."]);
+}
+
+#[test]
+fn the_passive_connection_may_come_before_the_verb_or_after_the_150() {
+    for early in [true, false] {
+        let mut played = Played::logged_in();
+        played.say("EPSV");
+        played.done(Outcome::Listening("192.0.2.1:50021".parse().unwrap()));
+        if early {
+            played.give(Input::Data(DataEvent::Arrived));
+        }
+        played.say("RETR a");
+        played.done(Outcome::Opened { size: Some(7), name: None });
+        if !early {
+            assert_eq!(played.session.deadline(), Some(Time(Duration::from_secs(30))));
+            played.give(Input::Data(DataEvent::Arrived));
+        }
+        assert!(matches!(played.seen.last(), Some(Effect::Transfer(_))));
+        played.done(Outcome::Moved { bytes: 7, cut: None });
+        assert_eq!(played.codes(), ["229", "150", "226"]);
+    }
+}
+
+#[test]
+fn port_connects_nowhere_until_a_transfer_verb_comes() {
+    let mut played = Played::logged_in();
+    played.say("PORT 192,0,2,7,8,1");
+    assert!(!played.seen.iter().any(|effect| matches!(effect, Effect::Dial(_))));
+    played.say("RETR a");
+    played.done(Outcome::Opened { size: None, name: None });
+    assert_eq!(played.seen.last(), Some(&Effect::Dial("192.0.2.7:2049".parse().unwrap())));
+    assert_eq!(played.codes(), ["200"], "no 150 before the connection is up");
+    played.give(Input::Data(DataEvent::DialFailed(Reason::DataRefused)));
+    assert_eq!(played.codes(), ["425"]);
+}
+
+#[test]
+fn a_transfer_outlives_rein_but_its_user_does_not() {
+    let mut played = Played::logged_in();
+    played.say("PASV");
+    played.done(Outcome::Listening("192.0.2.1:50021".parse().unwrap()));
+    played.give(Input::Data(DataEvent::Arrived));
+    played.say("RETR a");
+    played.done(Outcome::Opened { size: Some(7), name: None });
+    let ticket = played.seen.iter().find_map(|effect| match effect {
+        Effect::Transfer(ticket) => Some(*ticket),
+        _ => None,
+    });
+    played.say("REIN");
+    played.say("LIST");
+    assert_eq!(played.codes(), ["227", "150", "220", "530"]);
+    played.give(Input::Done(ticket.unwrap(), Outcome::Moved { bytes: 7, cut: None }));
+    assert_eq!(played.codes(), ["226"]);
+}
+
+#[test]
+fn wrong_passwords_wait_longer_each_time_and_the_third_ends_the_connection() {
+    let mut played = Played::new(Policy::default());
+    for (attempt, delay) in [(1, 500), (2, 1000), (3, 2000)] {
+        played.say("USER ann");
+        played.say("PASS wrong");
+        played.done(Outcome::Failed(Reason::LoginFailed));
+        assert_eq!(played.codes(), ["331"]);
+        played.passes(Duration::from_millis(delay - 1));
+        assert!(played.codes().is_empty());
+        played.passes(Duration::from_millis(1));
+        assert_eq!(played.seen.contains(&Effect::Close), attempt == 3);
+        assert_eq!(played.codes(), ["530"]);
+    }
+}
+
+#[test]
+fn quit_and_the_end_of_the_connection_let_or_do_not_let_a_transfer_finish() {
+    for (quits, expected) in [(true, &["226", "221"][..]), (false, &["426"])] {
+        let mut played = Played::logged_in();
+        played.say("PASV");
+        played.done(Outcome::Listening("192.0.2.1:50021".parse().unwrap()));
+        played.give(Input::Data(DataEvent::Arrived));
+        played.say("STOR a");
+        played.done(Outcome::Opened { size: None, name: None });
+        played.codes();
+        let ticket = Ticket(played.session.core.next_ticket - 1);
+        if quits {
+            played.say("QUIT");
+        }
+        played.give(Input::Eof);
+        assert_eq!(played.seen.contains(&Effect::Cancel(ticket)), !quits);
+        let broken = Outcome::Broken { reason: Reason::ControlLost, bytes: 3 };
+        let whole = Outcome::Moved { bytes: 7, cut: None };
+        played.give(Input::Done(ticket, if quits { whole } else { broken }));
+        assert_eq!(played.seen.last(), Some(&Effect::Close));
+        assert_eq!(played.codes(), expected);
+    }
+}
+
+#[test]
+fn each_deadline_says_what_it_was() {
+    let mut played = Played::new(Policy::default());
+    played.passes(Duration::from_secs(60));
+    assert_eq!(played.replies(), ["421 No login in time."]);
+    let mut played = Played::logged_in();
+    played.passes(Duration::from_secs(300));
+    assert_eq!(played.replies(), ["421 Control connection timed out."]);
+    let mut played = Played::logged_in();
+    played.say("PASV");
+    played.done(Outcome::Listening("192.0.2.1:50021".parse().unwrap()));
+    played.say("LIST");
+    played.done(Outcome::Opened { size: None, name: None });
+    played.passes(Duration::from_secs(30));
+    assert_eq!(played.codes(), ["227", "150", "425"]);
+}
