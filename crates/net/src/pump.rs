@@ -17,20 +17,26 @@ pub const CHUNK: usize = 256 * 1024;
 
 /// Where the bytes of a transfer come from. Called on a thread that may block.
 pub trait Source: Send + 'static {
+    /// What can go wrong.
+    type Error: Send + 'static;
+
     /// Appends the next bytes, about [`CHUNK`] of them; appending nothing is the end.
     ///
     /// # Errors
     /// What the storage says.
-    fn fill(&mut self, chunk: &mut Vec<u8>) -> io::Result<()>;
+    fn fill(&mut self, chunk: &mut Vec<u8>) -> Result<(), Self::Error>;
 }
 
 /// Where the bytes of a transfer go to. Called on a thread that may block.
 pub trait Sink: Send + 'static {
+    /// What can go wrong.
+    type Error: Send + 'static;
+
     /// Takes all of the bytes.
     ///
     /// # Errors
     /// What the storage says.
-    fn take(&mut self, chunk: &[u8]) -> io::Result<()>;
+    fn take(&mut self, chunk: &[u8]) -> Result<(), Self::Error>;
 }
 
 /// How far a transfer has come, readable while it runs. Counts bytes on the wire.
@@ -51,11 +57,11 @@ impl Progress {
 
 /// Why a transfer ended early.
 #[derive(Debug)]
-pub enum PumpError {
+pub enum PumpError<E> {
     /// The data connection failed, or no byte moved for the stall time.
     Data(Reason, Option<io::Error>),
     /// The storage failed.
-    Storage(io::Error),
+    Storage(E),
 }
 
 /// Sends all of `source`, then closes the connection: done when the kernel has taken the last byte.
@@ -69,7 +75,7 @@ pub async fn send<S: Source>(
     source: S,
     stall: Duration,
     progress: &Progress,
-) -> Result<S, PumpError> {
+) -> Result<S, PumpError<S::Error>> {
     let (mut source, mut chunk) = fill(source, Vec::new()).await?;
     while !chunk.is_empty() {
         // The next chunk is read from the storage while this one goes out.
@@ -92,7 +98,7 @@ pub async fn receive<S: Sink>(
     mut sink: S,
     stall: Duration,
     progress: &Progress,
-) -> Result<S, PumpError> {
+) -> Result<S, PumpError<S::Error>> {
     let mut chunk = Vec::with_capacity(CHUNK);
     loop {
         while chunk.len() < CHUNK {
@@ -113,7 +119,10 @@ pub async fn receive<S: Sink>(
     }
 }
 
-async fn fill<S: Source>(mut source: S, mut chunk: Vec<u8>) -> Result<(S, Vec<u8>), PumpError> {
+async fn fill<S: Source>(
+    mut source: S,
+    mut chunk: Vec<u8>,
+) -> Result<(S, Vec<u8>), PumpError<S::Error>> {
     blocking(move || {
         chunk.reserve(CHUNK);
         source.fill(&mut chunk).map(|()| (source, chunk))
@@ -121,7 +130,10 @@ async fn fill<S: Source>(mut source: S, mut chunk: Vec<u8>) -> Result<(S, Vec<u8
     .await
 }
 
-async fn take<S: Sink>(mut sink: S, mut chunk: Vec<u8>) -> Result<(S, Vec<u8>), PumpError> {
+async fn take<S: Sink>(
+    mut sink: S,
+    mut chunk: Vec<u8>,
+) -> Result<(S, Vec<u8>), PumpError<S::Error>> {
     if chunk.is_empty() {
         return Ok((sink, chunk));
     }
@@ -133,21 +145,25 @@ async fn take<S: Sink>(mut sink: S, mut chunk: Vec<u8>) -> Result<(S, Vec<u8>), 
     .await
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, PumpError> {
+async fn blocking<T: Send + 'static, E: Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, PumpError<E>> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result.map_err(PumpError::Storage),
-        Err(join) => Err(PumpError::Storage(io::Error::other(join))),
+        Err(join) => match join.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime shuts down; nobody waits for this any more.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 
-async fn write_all(
+async fn write_all<E>(
     socket: &mut TcpStream,
     mut bytes: &[u8],
     stall: Duration,
     progress: &Progress,
-) -> Result<(), PumpError> {
+) -> Result<(), PumpError<E>> {
     while !bytes.is_empty() {
         let written = timeout(stall, socket.write(bytes)).await?;
         progress.add(written);
@@ -156,16 +172,16 @@ async fn write_all(
     Ok(())
 }
 
-async fn timeout<T>(
+async fn timeout<T, E>(
     stall: Duration,
     work: impl Future<Output = io::Result<T>>,
-) -> Result<T, PumpError> {
+) -> Result<T, PumpError<E>> {
     match tokio::time::timeout(stall, work).await {
         Ok(result) => result.map_err(data_error),
         Err(_) => Err(PumpError::Data(Reason::DataStalled, None)),
     }
 }
 
-fn data_error(error: io::Error) -> PumpError {
+fn data_error<E>(error: io::Error) -> PumpError<E> {
     PumpError::Data(Reason::DataReset, Some(error))
 }

@@ -1,0 +1,6 @@
+//! Data connections: dialled, or awaited on a port of the ledger.
+//!
+//! Who may be at the other end is decided in `twoport_proto::data`.
+
+pub mod dial;
+pub mod ports;

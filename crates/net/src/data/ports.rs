@@ -1,0 +1,216 @@
+//! The port ledger: which passive ports are in use, and by nobody twice.
+//!
+//! A port is leased to a session and comes back when the lease is dropped. Ports are taken in
+//! random order, so that nobody can guess the next one.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use twoport_proto::reason::Reason;
+
+use super::dial::canonical;
+
+/// The range where none is configured. Origin: the dynamic ports of RFC 6335 §6.
+pub const DEFAULT_RANGE: RangeInclusive<u16> = 49152..=65535;
+
+/// Ports that helpers in NATs and firewalls take for other protocols and rewrite: FTP, TFTP, RTSP,
+/// H.323, PPTP, SCCP, SIP. They are left out of every range.
+pub const HELPER_PORTS: [u16; 8] = [21, 69, 554, 1720, 1723, 2000, 5060, 5061];
+
+/// The free ports of a server. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    free: Arc<Mutex<Vec<u16>>>,
+    total: usize,
+}
+
+/// A passive port that listens, until it is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    listener: TcpListener,
+    port: u16,
+    ports: Ports,
+}
+
+/// Why no port could be leased.
+#[derive(Debug)]
+pub struct LeaseError {
+    /// The range is full, or the system refused.
+    pub reason: Reason,
+    /// The system's error.
+    pub source: Option<io::Error>,
+}
+
+impl Ports {
+    /// A ledger of all ports of a range but those of [`HELPER_PORTS`].
+    #[must_use]
+    pub fn new(range: RangeInclusive<u16>) -> Self {
+        let free: Vec<u16> = range.filter(|port| !HELPER_PORTS.contains(port)).collect();
+        Self { total: free.len(), free: Arc::new(Mutex::new(free)) }
+    }
+
+    /// Whether so few are left that a session should not keep one that it does not need: one in
+    /// eight.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.with_free(|free| free.len()) <= self.total / 8
+    }
+
+    /// How many there are, in use or not.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Listens at `address` on a free port of the ledger, never on another.
+    ///
+    /// # Errors
+    /// [`Reason::PassiveRangeFull`] if no port is free, [`Reason::DataListenFailed`] if the system
+    /// does not let us listen.
+    pub fn lease(&self, address: IpAddr) -> Result<Lease, LeaseError> {
+        let mut busy = Vec::new();
+        let leased = loop {
+            let Some(port) = self.take() else {
+                break Err(LeaseError { reason: Reason::PassiveRangeFull, source: None });
+            };
+            match listen(address.to_canonical(), port) {
+                Ok(listener) => break Ok(Lease { listener, port, ports: self.clone() }),
+                Err(error) if is_taken(&error) => busy.push(port),
+                Err(error) => {
+                    busy.push(port);
+                    let reason = Reason::DataListenFailed;
+                    break Err(LeaseError { reason, source: Some(error) });
+                }
+            }
+        };
+        self.with_free(|free| free.append(&mut busy));
+        leased
+    }
+
+    fn take(&self) -> Option<u16> {
+        self.with_free(|free| {
+            let index = random_below(free.len())?;
+            Some(free.swap_remove(index))
+        })
+    }
+
+    fn with_free<T>(&self, work: impl FnOnce(&mut Vec<u16>) -> T) -> T {
+        work(&mut self.free.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self::new(DEFAULT_RANGE)
+    }
+}
+
+impl Lease {
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The next connection, and where it comes from, in its own family.
+    ///
+    /// # Errors
+    /// What the system says; the caller may try again.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.listener.accept().await?;
+        Ok((stream, canonical(peer)))
+    }
+
+    /// Closes connections that wait unaccepted: left over from an earlier offer, they must not be
+    /// taken for the answer to the next one.
+    pub fn drain(&self) {
+        while rustix::net::accept(&self.listener).is_ok() {}
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let port = self.port;
+        self.ports.with_free(|free| free.push(port));
+    }
+}
+
+/// The backlog is short: one connection is wanted, a few strangers may come first.
+fn listen(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+    const BACKLOG: i32 = 8;
+    let address = SocketAddr::from((address, port));
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    // Connections of earlier transfers linger in TIME_WAIT on the port.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::ADDRINUSE | Errno::ACCESS))
+}
+
+/// A random index below `length`. The tiny bias of the remainder does not help a guesser.
+fn random_below(length: usize) -> Option<usize> {
+    let random = getrandom::u64().ok()?;
+    let length = u64::try_from(length).ok().filter(|length| *length > 0)?;
+    usize::try_from(random % length).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::net::Ipv4Addr;
+
+    const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    #[tokio::test]
+    async fn a_full_range_says_so_and_a_dropped_lease_comes_back() {
+        let ports = Ports::new(47310..=47312);
+        let mut leases: Vec<Lease> = (0..3).map(|_| ports.lease(LOCALHOST).unwrap()).collect();
+        let taken: BTreeSet<u16> = leases.iter().map(Lease::port).collect();
+        assert_eq!(taken, BTreeSet::from([47310, 47311, 47312]));
+        assert_eq!(ports.lease(LOCALHOST).unwrap_err().reason, Reason::PassiveRangeFull);
+        assert!(ports.is_short());
+        let freed = leases.pop().unwrap().port();
+        assert_eq!(ports.lease(LOCALHOST).unwrap().port(), freed);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_another_program_holds_is_passed_over_and_not_lost() {
+        let held = std::net::TcpListener::bind((LOCALHOST, 47315)).unwrap();
+        let ports = Ports::new(47315..=47316);
+        assert_eq!(ports.lease(LOCALHOST).unwrap().port(), 47316);
+        drop(held);
+        let both = [ports.lease(LOCALHOST).unwrap(), ports.lease(LOCALHOST).unwrap()];
+        let taken = BTreeSet::from(both.each_ref().map(Lease::port));
+        assert_eq!(taken, BTreeSet::from([47315, 47316]));
+    }
+
+    #[tokio::test]
+    async fn stale_connections_are_drained() {
+        let lease = Ports::new(47318..=47319).lease(LOCALHOST).unwrap();
+        let stale = std::net::TcpStream::connect((LOCALHOST, lease.port())).unwrap();
+        lease.drain();
+        let fresh = std::net::TcpStream::connect((LOCALHOST, lease.port())).unwrap();
+        let (_, peer) = lease.accept().await.unwrap();
+        assert_eq!(peer, fresh.local_addr().unwrap());
+        drop(stale);
+    }
+
+    #[test]
+    fn no_helper_port_is_ever_leased() {
+        let ports = Ports::new(5059..=5062);
+        assert_eq!(ports.total(), 2);
+    }
+}
