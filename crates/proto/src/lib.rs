@@ -12,6 +12,7 @@ extern crate std;
 
 pub mod addr;
 pub mod ascii;
+pub mod client;
 pub mod code;
 pub mod command;
 pub mod data;

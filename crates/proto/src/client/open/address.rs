@@ -1,0 +1,149 @@
+//! Which addresses a 227 or 229 makes worth dialling, and which it must not make us dial.
+//!
+//! It reads replies and compares addresses; it connects to nothing.
+
+use alloc::collections::VecDeque;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::addr::{find_227, find_229};
+use crate::code::Code;
+use crate::data::LOWEST_PORT;
+use crate::reply::Reply;
+
+/// What a reply announces.
+pub(super) struct Candidates {
+    /// To be dialled one after another.
+    pub(super) dial: VecDeque<SocketAddr>,
+    /// Announced, but never dialled.
+    pub(super) refused: Option<SocketAddr>,
+}
+
+/// The addresses of a reply to EPSV or PASV. A 229 answered by a 227 is read as what it is, and so
+/// is any 2yz that holds an address. The control connection's own peer comes first: it is right
+/// behind most NATs, where the announced address is private, wrong, or 0.0.0.0.
+pub(super) fn candidates(reply: &Reply, peer: SocketAddr) -> Option<Candidates> {
+    let (port, announced) = announced(reply)?;
+    let own = SocketAddr::new(peer.ip(), port);
+    let mut found = Candidates { dial: VecDeque::from([own]), refused: None };
+    if let Some(address) = announced {
+        let other = SocketAddr::new(address, port);
+        if address.is_unspecified() || address.to_canonical() == peer.ip().to_canonical() {
+            return Some(found);
+        }
+        if may_dial(other, peer.ip().to_canonical()) {
+            found.dial.push_back(other);
+        } else {
+            found.refused = Some(other);
+        }
+    }
+    Some(found)
+}
+
+fn announced(reply: &Reply) -> Option<(u16, Option<IpAddr>)> {
+    let extended = || {
+        let mut lines = reply.lines.iter();
+        let found = lines.find_map(|line| find_229(line))?.value;
+        Some((found.port, found.address))
+    };
+    let classic = || {
+        let mut lines = reply.lines.iter();
+        let found = lines.find_map(|line| find_227(line))?.value;
+        Some((found.port(), Some(IpAddr::V4(*found.ip()))))
+    };
+    let found = match reply.code {
+        Code::PASSIVE => classic(),
+        Code::EXTENDED_PASSIVE => extended(),
+        _ => classic().or_else(extended),
+    };
+    found.filter(|(port, _)| *port != 0)
+}
+
+/// Whether an announced address other than the peer's may be dialled: never one that means another
+/// host to us than to the server, which would let a server aim the client at its own network
+/// (`CVE-2020-8284`), and no low port of a third host.
+fn may_dial(to: SocketAddr, peer: IpAddr) -> bool {
+    let ip = to.ip().to_canonical();
+    let same_family = ip.is_ipv4() == peer.is_ipv4();
+    let scope = scope(ip);
+    let reachable = match scope {
+        Scope::Public => true,
+        Scope::Loopback | Scope::Link => scope == self::scope(peer),
+        Scope::Private => self::scope(peer) != Scope::Public,
+        Scope::Nowhere => false,
+    };
+    same_family && reachable && to.port() >= LOWEST_PORT
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Public,
+    Private,
+    Link,
+    Loopback,
+    /// Not an address of a host.
+    Nowhere,
+}
+
+fn scope(ip: IpAddr) -> Scope {
+    match ip {
+        IpAddr::V4(ip) => scope_v4(ip),
+        IpAddr::V6(ip) => scope_v6(ip),
+    }
+}
+
+const fn scope_v4(ip: Ipv4Addr) -> Scope {
+    match ip.octets() {
+        [127, ..] => Scope::Loopback,
+        [169, 254, ..] => Scope::Link,
+        // RFC 1918, and RFC 6598 of carriers.
+        [10, ..] | [192, 168, ..] | [172, 16..=31, ..] | [100, 64..=127, ..] => Scope::Private,
+        [0 | 224..=255, ..] => Scope::Nowhere,
+        _ => Scope::Public,
+    }
+}
+
+const fn scope_v6(ip: Ipv6Addr) -> Scope {
+    match () {
+        () if ip.is_loopback() => Scope::Loopback,
+        () if ip.is_unicast_link_local() => Scope::Link,
+        () if ip.is_unique_local() => Scope::Private,
+        () if ip.is_unspecified() || ip.is_multicast() => Scope::Nowhere,
+        () => Scope::Public,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announced_address_is_never_a_way_into_our_own_network() {
+        for (to, peer, allowed) in [
+            ("8.8.8.8:50000", "9.9.9.9", true),
+            ("8.8.8.8:22", "9.9.9.9", false),
+            ("10.0.0.1:50000", "9.9.9.9", false),
+            ("100.64.0.1:50000", "9.9.9.9", false),
+            ("172.31.0.1:50000", "9.9.9.9", false),
+            ("127.0.0.1:50000", "9.9.9.9", false),
+            ("169.254.169.254:50000", "9.9.9.9", false),
+            ("224.0.0.1:50000", "9.9.9.9", false),
+            ("255.255.255.255:50000", "9.9.9.9", false),
+            ("10.0.0.1:50000", "10.0.0.2", true),
+            ("127.0.0.1:50000", "10.0.0.2", false),
+            ("169.254.169.254:50000", "10.0.0.2", false),
+            ("127.0.0.2:50000", "127.0.0.1", true),
+            ("8.8.8.8:50000", "10.0.0.2", true),
+            ("10.0.0.1:50000", "2001:db8::1", false),
+            ("[fd00::1]:50000", "2600::1", false),
+            ("[fe80::1]:50000", "2600::1", false),
+            ("[::1]:50000", "2600::1", false),
+            ("[2600::2]:50000", "2600::1", true),
+        ] {
+            assert_eq!(
+                may_dial(to.parse().unwrap(), peer.parse().unwrap()),
+                allowed,
+                "{to} {peer}"
+            );
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! One transfer: its two ends, the end of data and the final reply, which come in any order.
+//!
+//! It moves no byte itself. The data connection is set up before ([`Open`](super::Open)); what is
+//! done with a part that came is decided by whoever reads the [`Outcome`].
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use super::facts::length_in_150;
+use crate::code::{Class, Code};
+use crate::command::Command;
+use crate::reason::Reason;
+use crate::reply::Reply;
+use crate::time::Time;
+
+/// How long the final reply may take when the length says that all is here. Origin: a server sends
+/// it at the moment it closes the data connection; most clients hang here for ever (a finding of
+/// the odd-server measurements), lftp waits 8 s.
+const CONFIRM_COMPLETE: Duration = Duration::from_secs(2);
+
+/// How long the final reply of a download may take when no length is known.
+const CONFIRM_DOWNLOAD: Duration = Duration::from_secs(10);
+
+/// How long the data connection may stay silent after the final reply while bytes are missing.
+/// Origin: servers that confirm 1.5 s before the data are measured; a lost packet takes a few more.
+const TAIL: Duration = Duration::from_secs(10);
+
+/// The same, where nothing is known to be missing: an empty listing that some servers confirm
+/// without a word on the data connection.
+const TAIL_EMPTY: Duration = Duration::from_millis(2500);
+
+/// The same, where the length says that all is here and only the close is missing.
+const TAIL_COMPLETE: Duration = Duration::from_millis(500);
+
+/// How long a failed data connection waits for the reply that explains it.
+const EXPLAIN: Duration = Duration::from_secs(2);
+
+/// An upload to a server that sends no 1yz begins after this time, or three round trips.
+const START_UPLOAD: Duration = Duration::from_secs(1);
+
+/// Which way the bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// RETR.
+    Download,
+    /// LIST, NLST, MLSD: a download that may be empty.
+    Listing,
+    /// STOR, APPE, STOU.
+    Upload,
+}
+
+/// What is to be transferred.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The transfer verb.
+    pub command: Command,
+    /// Which way.
+    pub direction: Direction,
+    /// The offset for REST; 0 sends none.
+    pub restart: u64,
+    /// The whole file's length as SIZE or MLSD said it, in TYPE I only. 0 is not trusted: servers
+    /// say it for files they do not look at.
+    pub size: Option<u64>,
+    /// How long the reply to the verb may take, and the final reply to an upload.
+    pub patience: Patience,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the first reply to the verb.
+    pub reply: Duration,
+    /// For the final reply to an upload: the server may flush it to its disk.
+    pub confirm: Duration,
+    /// The control connection's round trip.
+    pub round_trip: Duration,
+}
+
+/// What a transfer is told.
+#[derive(Debug)]
+pub enum Input {
+    /// A reply: to REST, to the verb, or the final one.
+    Reply(Reply),
+    /// No reply will come.
+    Lost(Reason),
+    /// A download read the end of data, or an upload's last byte and FIN are with the kernel.
+    DataEnded {
+        /// The bytes of this connection.
+        bytes: u64,
+    },
+    /// The data connection failed, or never came up.
+    DataFailed {
+        /// Why.
+        reason: Reason,
+        /// The bytes moved before.
+        bytes: u64,
+    },
+    /// The deadline is reached.
+    Timer {
+        /// The bytes moved so far.
+        bytes: u64,
+    },
+}
+
+/// What a transfer wants done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Send this.
+    Command(Command),
+    /// Begin to move the data: for active mode, accept first.
+    Start,
+    /// Close the data connection at once.
+    Stop,
+    /// The transfer is over, and so is the machine.
+    Done(Outcome),
+}
+
+/// How a transfer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The judgement.
+    pub verdict: Verdict,
+    /// The bytes moved on the data connection.
+    pub bytes: u64,
+    /// The final reply, if one came.
+    pub reply: Option<Reply>,
+}
+
+/// The four outcomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Both ends were seen, and the length fits what was announced.
+    Confirmed,
+    /// All data seem to be there, but the server did not say so.
+    Unconfirmed(Reason),
+    /// Data are missing, or the server says that something went wrong.
+    Truncated(Reason),
+    /// Nothing was transferred.
+    Refused(Reason),
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Transfer {
+    plan: Plan,
+    rest_sent: bool,
+    opened: bool,
+    in_150: Option<u64>,
+    data: Data,
+    end: Option<Reply>,
+    lost: Option<Reason>,
+    /// The bytes at the last look, to tell a slow connection from a dead one.
+    seen: u64,
+    deadline: Option<Time>,
+    over: bool,
+    effects: VecDeque<Effect>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Data {
+    Waiting,
+    Running,
+    Ended(u64),
+    Failed(Reason, u64),
+}
+
+impl Transfer {
+    /// Begins a transfer on a data connection that is set up.
+    #[must_use]
+    pub fn new(now: Time, plan: Plan) -> Self {
+        let rest_sent = plan.restart > 0;
+        let mut transfer = Self {
+            plan,
+            rest_sent,
+            opened: false,
+            in_150: None,
+            data: Data::Waiting,
+            end: None,
+            lost: None,
+            seen: 0,
+            deadline: None,
+            over: false,
+            effects: VecDeque::new(),
+        };
+        if rest_sent {
+            // RFC 3659 §5.4: REST stands right before the transfer verb.
+            let rest = Command::Rest(transfer.plan.restart);
+            transfer.effects.push_back(Effect::Command(rest));
+        } else {
+            transfer.begin(now);
+        }
+        transfer
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        if self.over {
+            return;
+        }
+        match input {
+            Input::Reply(reply) if self.rest_sent => self.restarted(now, reply),
+            Input::Reply(reply) => self.reply(now, reply),
+            Input::Lost(reason) => self.lost(reason),
+            Input::DataEnded { bytes } => self.data_over(now, Data::Ended(bytes)),
+            Input::DataFailed { reason, bytes } => {
+                self.data_over(now, Data::Failed(reason, bytes));
+            }
+            Input::Timer { bytes } => self.timer(now, bytes),
+        }
+    }
+
+    /// The next effect.
+    pub fn poll(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When to be woken.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Time> {
+        self.deadline
+    }
+
+    fn begin(&mut self, now: Time) {
+        self.effects.push_back(Effect::Command(self.plan.command.clone()));
+        if self.plan.direction == Direction::Upload {
+            let wait = self.plan.patience.round_trip.saturating_mul(3).max(START_UPLOAD);
+            self.deadline = Some(now.after(wait));
+        } else {
+            // The bytes may come before the 150, or without one.
+            self.start();
+            self.deadline = Some(now.after(self.plan.patience.reply));
+        }
+    }
+
+    fn start(&mut self) {
+        self.data = Data::Running;
+        self.effects.push_back(Effect::Start);
+    }
+
+    fn restarted(&mut self, now: Time, reply: Reply) {
+        self.rest_sent = false;
+        if reply.code.is_negative() {
+            self.done(Verdict::Refused(Reason::RestartRefused), Some(reply));
+        } else {
+            self.begin(now);
+        }
+    }
+
+    fn reply(&mut self, now: Time, reply: Reply) {
+        match reply.code.class() {
+            // A final reply before it was the double of an earlier transfer's.
+            Class::Preliminary => {
+                self.end = None;
+                self.opened = true;
+                self.in_150 = length_in_150(&reply);
+                self.deadline = None;
+                if self.data == Data::Waiting {
+                    self.start();
+                }
+                self.settle(now);
+            }
+            // 3yz has no meaning here; some servers send 350 for 250.
+            Class::Completion | Class::Intermediate => {
+                self.end = Some(reply);
+                if self.data == Data::Waiting {
+                    self.start();
+                }
+                self.settle(now);
+            }
+            Class::TransientNegative | Class::PermanentNegative => self.refused(reply),
+        }
+    }
+
+    /// A 4yz or 5yz counts at once, also while data flow.
+    fn refused(&mut self, reply: Reply) {
+        let closing = reply.code == Code::SERVICE_CLOSING;
+        let reason = if closing { Reason::ControlClosing } else { Reason::ControlRefused };
+        let nothing = self.bytes() == 0 && self.seen == 0;
+        let no_data = reply.code == Code::NO_DATA_CONNECTION;
+        let verdict = match self.data {
+            // These two codes only repeat what the data connection has shown; it knows why.
+            Data::Failed(cause, bytes) if self.opened && restates(reply.code) => match bytes {
+                0 => Verdict::Refused(cause),
+                _ => Verdict::Truncated(cause),
+            },
+            _ if nothing && (no_data || !self.opened) => Verdict::Refused(reason),
+            _ => Verdict::Truncated(reason),
+        };
+        self.done(verdict, Some(reply));
+    }
+
+    fn lost(&mut self, reason: Reason) {
+        self.lost = Some(reason);
+        self.deadline = None;
+        match self.data {
+            Data::Waiting => self.done(Verdict::Refused(reason), None),
+            // The data may still come to their end: control connections die of idle timers.
+            Data::Running => {}
+            Data::Ended(_) => self.unconfirmed(reason),
+            Data::Failed(why, _) => self.failed(why),
+        }
+    }
+
+    fn data_over(&mut self, now: Time, data: Data) {
+        self.data = data;
+        self.deadline = None;
+        self.settle(now);
+    }
+
+    /// Looks at both ends and decides, or sets the time to wait for the other.
+    fn settle(&mut self, now: Time) {
+        let answered = self.end.is_some();
+        match self.data {
+            Data::Waiting => {}
+            Data::Running if answered && self.plan.direction != Direction::Upload => {
+                self.deadline = Some(now.after(self.tail()));
+            }
+            Data::Running => {}
+            Data::Ended(_) if answered => self.both_ends(),
+            Data::Ended(_) => match self.lost {
+                Some(reason) => self.unconfirmed(reason),
+                None => self.deadline = Some(now.after(self.confirm())),
+            },
+            Data::Failed(..) if answered && self.complete() => self.both_ends(),
+            Data::Failed(reason, _) if answered || self.lost.is_some() => self.failed(reason),
+            Data::Failed(..) => self.deadline = Some(now.after(EXPLAIN)),
+        }
+    }
+
+    fn timer(&mut self, now: Time, bytes: u64) {
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        let moves = bytes > self.seen;
+        self.seen = bytes;
+        match self.data {
+            Data::Waiting => {
+                self.start();
+                self.deadline = Some(now.after(self.plan.patience.reply));
+            }
+            Data::Running if moves && self.end.is_some() => {
+                self.deadline = Some(now.after(self.tail()));
+            }
+            Data::Running if moves => {
+                self.deadline = Some(now.after(self.plan.patience.reply));
+            }
+            Data::Running if self.end.is_some() => self.never_closed(),
+            Data::Running => self.done(Verdict::Refused(Reason::ReplyMissing), None),
+            Data::Ended(_) => self.unconfirmed(Reason::FinalReplyMissing),
+            Data::Failed(reason, _) => self.failed(reason),
+        }
+    }
+
+    fn both_ends(&mut self) {
+        let verdict =
+            if self.short() { Verdict::Truncated(Reason::LengthShort) } else { Verdict::Confirmed };
+        let reply = self.end.take();
+        self.done(verdict, reply);
+    }
+
+    /// The final reply came, the data connection hangs.
+    fn never_closed(&mut self) {
+        let empty = self.plan.direction == Direction::Listing && self.seen == 0;
+        let verdict = match () {
+            () if self.complete() || empty => Verdict::Confirmed,
+            () if self.short() => Verdict::Truncated(Reason::LengthShort),
+            () => Verdict::Unconfirmed(Reason::DataStalled),
+        };
+        let reply = self.end.take();
+        self.done(verdict, reply);
+    }
+
+    fn unconfirmed(&mut self, reason: Reason) {
+        let verdict = if self.short() {
+            Verdict::Truncated(Reason::LengthShort)
+        } else {
+            let lost = matches!(reason, Reason::ControlLost | Reason::ReplyMissing);
+            Verdict::Unconfirmed(if lost { Reason::FinalReplyMissing } else { reason })
+        };
+        self.done(verdict, None);
+    }
+
+    fn failed(&mut self, reason: Reason) {
+        let nothing = self.bytes() == 0 && !self.opened;
+        let unconnected = reason == Reason::ActiveNotConnected;
+        let verdict = if nothing || unconnected {
+            Verdict::Refused(reason)
+        } else {
+            Verdict::Truncated(reason)
+        };
+        let reply = self.end.take();
+        self.done(verdict, reply);
+    }
+
+    fn done(&mut self, verdict: Verdict, reply: Option<Reply>) {
+        if self.data == Data::Running {
+            self.effects.push_back(Effect::Stop);
+        }
+        self.over = true;
+        self.deadline = None;
+        self.effects.push_back(Effect::Done(Outcome { verdict, bytes: self.bytes(), reply }));
+    }
+
+    const fn bytes(&self) -> u64 {
+        match self.data {
+            Data::Ended(bytes) | Data::Failed(_, bytes) => bytes,
+            Data::Waiting | Data::Running => self.seen,
+        }
+    }
+
+    /// The bytes to expect from this connection. A 150 counts the whole file on some servers and
+    /// the rest on others: only what falls short of both is short.
+    fn announced(&self) -> Option<u64> {
+        if self.plan.direction != Direction::Download {
+            return None;
+        }
+        let rest = |size: u64| size.saturating_sub(self.plan.restart);
+        let size = self.plan.size.filter(|size| *size > 0);
+        size.or(self.in_150).map(rest)
+    }
+
+    fn short(&self) -> bool {
+        self.announced().is_some_and(|announced| self.bytes() < announced)
+    }
+
+    fn complete(&self) -> bool {
+        self.announced().is_some_and(|announced| announced > 0 && self.bytes() >= announced)
+    }
+
+    fn confirm(&self) -> Duration {
+        let trips = self.plan.patience.round_trip.saturating_mul(4);
+        match self.plan.direction {
+            Direction::Upload => self.plan.patience.confirm,
+            _ if self.complete() => trips.max(CONFIRM_COMPLETE),
+            _ => trips.max(CONFIRM_DOWNLOAD),
+        }
+    }
+
+    fn tail(&self) -> Duration {
+        let trips = self.plan.patience.round_trip.saturating_mul(4);
+        match () {
+            () if self.complete() => trips.max(TAIL_COMPLETE),
+            () if self.announced().is_some() || self.opened || self.seen > 0 => trips.max(TAIL),
+            () => trips.max(TAIL_EMPTY),
+        }
+    }
+}
+
+fn restates(code: Code) -> bool {
+    code == Code::NO_DATA_CONNECTION || code == Code::TRANSFER_ABORTED
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+use super::*;
+use crate::path::FtpPath;
+use alloc::string::{String, ToString as _};
+use alloc::vec;
+
+const fn at(milliseconds: u64) -> Time {
+    Time(Duration::from_millis(milliseconds))
+}
+
+const PATIENCE: Patience = Patience {
+    reply: Duration::from_secs(30),
+    confirm: Duration::from_secs(60),
+    round_trip: Duration::from_millis(10),
+};
+
+fn plan(direction: Direction, size: Option<u64>, restart: u64) -> Plan {
+    let path = FtpPath::from(&b"a"[..]);
+    let command = match direction {
+        Direction::Download => Command::Retr(path),
+        Direction::Listing => Command::Mlsd(None),
+        Direction::Upload => Command::Stor(path),
+    };
+    Plan { command, direction, restart, size, patience: PATIENCE }
+}
+
+struct Run {
+    transfer: Transfer,
+    now: u64,
+    bytes: u64,
+}
+
+impl Run {
+    fn new(plan: Plan) -> Self {
+        Self { transfer: Transfer::new(at(0), plan), now: 0, bytes: 0 }
+    }
+
+    fn effects(&mut self) -> String {
+        let mut seen = vec![];
+        while let Some(effect) = self.transfer.poll() {
+            seen.push(match effect {
+                Effect::Command(command) => {
+                    let mut line = vec![];
+                    command.encode(&mut line).unwrap();
+                    line.trim_ascii().escape_ascii().to_string()
+                }
+                Effect::Start => "start".to_string(),
+                Effect::Stop => "stop".to_string(),
+                Effect::Done(outcome) => match outcome.verdict {
+                    Verdict::Confirmed => alloc::format!("confirmed {}", outcome.bytes),
+                    Verdict::Unconfirmed(why) => alloc::format!("unconfirmed {why}"),
+                    Verdict::Truncated(why) => alloc::format!("truncated {why}"),
+                    Verdict::Refused(why) => alloc::format!("refused {why}"),
+                },
+            });
+        }
+        seen.join("; ")
+    }
+
+    /// `bytes N` are on the way; `eof` and `reset` end the data; `wait` goes to the deadline.
+    fn word(&mut self, word: &str) -> String {
+        self.now += 10;
+        let bytes = self.bytes;
+        let input = match word.split_once(' ').unwrap_or((word, "")) {
+            ("bytes", count) => {
+                self.bytes += count.parse::<u64>().unwrap();
+                return String::new();
+            }
+            ("eof", _) => Input::DataEnded { bytes },
+            ("reset", _) => Input::DataFailed { reason: Reason::DataReset, bytes },
+            ("nobody", _) => Input::DataFailed { reason: Reason::ActiveNotConnected, bytes },
+            ("lost", _) => Input::Lost(Reason::ControlLost),
+            ("wait", _) => {
+                let deadline = self.transfer.deadline().expect("something to wait for");
+                self.now = u64::try_from(deadline.0.as_millis()).unwrap();
+                Input::Timer { bytes }
+            }
+            (code, text) => {
+                let code = Code::parse(code.as_bytes().try_into().unwrap()).unwrap();
+                Input::Reply(Reply::line(code, text))
+            }
+        };
+        self.transfer.handle(at(self.now), input);
+        self.effects()
+    }
+}
+
+/// The end of a transfer told in words, and the milliseconds it took.
+fn end(plan: Plan, words: &[&str]) -> (String, u64) {
+    let mut run = Run::new(plan);
+    run.effects();
+    let last = words.iter().map(|word| run.word(word)).last().unwrap_or_default();
+    (last, run.now)
+}
+
+fn download(words: &[&str]) -> String {
+    end(plan(Direction::Download, Some(100), 0), words).0
+}
+
+#[test]
+fn both_ends_in_any_order() {
+    for words in [
+        &["150 ", "bytes 100", "eof", "226 "][..],
+        &["150 ", "bytes 100", "226 ", "eof"],
+        &["125 ", "bytes 100", "226 ", "eof"],
+        &["bytes 100", "eof", "150 ", "226 "],
+        &["226 ", "bytes 100", "eof"],
+        &["bytes 100", "eof", "226 "],
+        &["150 ", "bytes 100", "eof", "250 "],
+        &["226 Double of the one before.", "150 ", "bytes 100", "226 ", "eof"],
+        &["150 ", "bytes 100", "226 ", "reset"],
+        &["150 ", "bytes 100", "reset", "226 "],
+    ] {
+        assert_eq!(download(words), "confirmed 100", "{words:?}");
+    }
+}
+
+#[test]
+fn less_than_announced_is_truncated_even_after_226() {
+    for words in [
+        &["150 ", "bytes 50", "eof", "226 "][..],
+        &["150 ", "bytes 50", "226 ", "eof"],
+        &["150 ", "bytes 50", "lost", "eof"],
+        &["150 ", "bytes 50", "eof", "wait"],
+    ] {
+        assert_eq!(download(words), "truncated length-short", "{words:?}");
+    }
+    assert_eq!(download(&["150 ", "bytes 50", "reset", "226 "]), "truncated data-reset");
+    assert_eq!(download(&["150 ", "bytes 50", "reset", "426 "]), "truncated data-reset");
+    assert_eq!(download(&["150 ", "bytes 50", "reset", "wait"]), "truncated data-reset");
+}
+
+#[test]
+fn the_length_comes_from_size_or_from_the_150() {
+    let short = "truncated length-short".to_string();
+    let words = ["150 Opening for a (100 bytes).", "bytes 50", "eof", "226 "];
+    assert_eq!(end(plan(Direction::Download, None, 0), &words).0, short);
+    assert_eq!(end(plan(Direction::Download, Some(0), 0), &words).0, short);
+    assert_eq!(end(plan(Direction::Download, Some(50), 0), &words).0, "confirmed 50");
+    let words = ["350 ", "150 Opening for a (100 bytes).", "bytes 50", "eof", "226 "];
+    assert_eq!(end(plan(Direction::Download, None, 50), &words).0, "confirmed 50");
+    assert_eq!(end(plan(Direction::Download, Some(100), 50), &words).0, "confirmed 50");
+    assert_eq!(end(plan(Direction::Download, Some(101), 50), &words).0, short);
+    assert_eq!(end(plan(Direction::Download, None, 0), &["150 ", "eof", "226 "]).0, "confirmed 0");
+    assert_eq!(
+        end(plan(Direction::Download, Some(0), 0), &["150 ", "bytes 5", "eof", "226 "]).0,
+        "confirmed 5"
+    );
+}
+
+#[test]
+fn a_refusal_counts_at_once() {
+    for (words, expected) in [
+        (&["550 No such file."][..], "stop; refused control-refused"),
+        (&["425 No data connection."], "stop; refused control-refused"),
+        (&["150 ", "425 No data connection."], "stop; refused control-refused"),
+        (&["150 ", "bytes 50", "451 "], "stop; truncated control-refused"),
+        (&["150 ", "bytes 50", "eof", "426 "], "truncated control-refused"),
+        (&["150 ", "bytes 100", "eof", "451 "], "truncated control-refused"),
+        (&["150 ", "421 Going down."], "stop; truncated control-closing"),
+        (&["lost"], ""),
+        (&["lost", "eof"], "truncated length-short"),
+    ] {
+        assert_eq!(download(words), expected, "{words:?}");
+    }
+}
+
+#[test]
+fn without_a_final_reply_it_is_unconfirmed() {
+    let sized = plan(Direction::Download, Some(100), 0);
+    let (last, took) = end(sized.clone(), &["150 ", "bytes 100", "eof", "wait"]);
+    assert_eq!(last, "unconfirmed final-reply-missing");
+    assert!(took < 3000, "{took} ms");
+    let (last, _) = end(sized, &["150 ", "bytes 100", "lost", "eof"]);
+    assert_eq!(last, "unconfirmed final-reply-missing");
+    let unsized_plan = plan(Direction::Download, None, 0);
+    let (last, took) = end(unsized_plan, &["150 ", "bytes 100", "eof", "wait"]);
+    assert_eq!((last.as_str(), took > 9000), ("unconfirmed final-reply-missing", true));
+}
+
+#[test]
+fn data_that_hang_after_the_final_reply() {
+    assert_eq!(download(&["150 ", "bytes 50", "226 ", "wait"]), "");
+    let (last, took) =
+        end(plan(Direction::Download, Some(100), 0), &["226 ", "bytes 100", "wait", "wait"]);
+    assert_eq!(last, "stop; confirmed 100");
+    assert!(took > 1500 && took < 13_000, "{took} ms");
+    let words = ["150 ", "226 ", "bytes 50", "wait", "wait"];
+    assert_eq!(download(&words), "stop; truncated length-short");
+    let words = ["150 ", "226 ", "bytes 50", "wait", "wait"];
+    let unknown = plan(Direction::Download, None, 0);
+    assert_eq!(end(unknown, &words).0, "stop; unconfirmed data-stalled");
+}
+
+#[test]
+fn empty_listings() {
+    let listing = || plan(Direction::Listing, None, 0);
+    assert_eq!(end(listing(), &["150 ", "eof", "226 "]).0, "confirmed 0");
+    let (last, took) = end(listing(), &["226 ", "wait"]);
+    assert_eq!(last, "stop; confirmed 0");
+    assert!(took < 3000, "{took} ms");
+    assert_eq!(end(listing(), &["450 No files."]).0, "stop; refused control-refused");
+}
+
+#[test]
+fn silence_after_the_verb() {
+    assert_eq!(download(&["wait"]), "stop; refused reply-missing");
+    assert_eq!(download(&["bytes 10", "wait"]), "", "data flow without a 150");
+    assert_eq!(download(&["150 ", "nobody", "wait"]), "refused active-not-connected");
+    assert_eq!(download(&["150 ", "nobody", "425 "]), "refused active-not-connected");
+    assert_eq!(download(&["nobody", "425 "]), "refused control-refused");
+}
+
+#[test]
+fn uploads() {
+    let upload = |words: &[&str]| end(plan(Direction::Upload, None, 0), words).0;
+    assert_eq!(upload(&["150 "]), "start");
+    assert_eq!(upload(&["wait"]), "start", "a server without a 150");
+    for (words, expected) in [
+        (&["150 ", "bytes 9", "eof", "226 "][..], "confirmed 9"),
+        (&["wait", "bytes 9", "eof", "226 "], "confirmed 9"),
+        (&["553 No."], "refused control-refused"),
+        (&["150 ", "452 Full."], "stop; truncated control-refused"),
+        (&["150 ", "bytes 9", "reset", "452 Full."], "truncated control-refused"),
+        (&["150 ", "bytes 9", "reset", "426 Broken."], "truncated data-reset"),
+        (&["150 ", "bytes 9", "reset", "226 "], "truncated data-reset"),
+        (&["150 ", "bytes 9", "eof", "wait"], "unconfirmed final-reply-missing"),
+        (&["150 ", "bytes 9", "eof", "lost"], "unconfirmed final-reply-missing"),
+        (&["lost"], "refused control-lost"),
+    ] {
+        assert_eq!(upload(words), expected, "{words:?}");
+    }
+}
+
+#[test]
+fn restart() {
+    let mut run = Run::new(plan(Direction::Download, Some(100), 40));
+    assert_eq!(run.effects(), "REST 40");
+    assert_eq!(run.word("350 "), "RETR a; start");
+    let (last, _) = end(plan(Direction::Download, Some(100), 40), &["502 No."]);
+    assert_eq!(last, "refused restart-refused");
+}
