@@ -3,4 +3,5 @@
 //! Who may be at the other end is decided in `twoport_proto::data`.
 
 pub mod dial;
+pub mod listen;
 pub mod ports;
