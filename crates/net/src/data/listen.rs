@@ -40,13 +40,13 @@ pub async fn accept_from(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::ports::{DEFAULT_RANGE, Ports};
+    use crate::data::ports::Ports;
     use tokio::net::TcpSocket;
 
     #[tokio::test]
     async fn a_stranger_is_passed_over() {
         let any: IpAddr = "127.0.0.1".parse().unwrap();
-        let lease = Ports::new(DEFAULT_RANGE).lease("0.0.0.0".parse().unwrap()).unwrap();
+        let lease = Ports::new(47330..=47339).lease("0.0.0.0".parse().unwrap()).unwrap();
         let port = lease.port();
         let stranger = TcpSocket::new_v4().unwrap();
         stranger.bind("127.0.0.7:0".parse().unwrap()).unwrap();
