@@ -1,0 +1,199 @@
+//! Who may log in: the accounts of the configuration, of the account file and of the command line,
+//! and the visitors without one.
+//!
+//! It counts no attempts and delays no answer: limits do. It blocks: call it off the runtime.
+
+pub mod file;
+pub mod hash;
+pub mod password;
+mod proof;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use twoport_proto::verb::{Permission, Permissions};
+
+use crate::config::account::AccountEntry;
+use crate::config::problem::{Place, Problem, Problems};
+use crate::config::value::{Anonymous, Wrong};
+use crate::config::{self, Config};
+use hash::PasswordHash;
+use password::Password;
+use proof::{Key, Proof};
+
+/// Somebody who may log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The name; `anonymous` for visitors, whichever of their names they gave.
+    pub name: String,
+    /// What the account sees as `/`. It existed, and was no link, when the accounts were loaded.
+    pub root: PathBuf,
+    /// What it may do.
+    pub permissions: Permissions,
+    /// Whether it can log in. A right password to a disabled account is told so.
+    pub enabled: bool,
+    /// Whether it is the account of visitors.
+    pub anonymous: bool,
+}
+
+/// All accounts. Immutable: a reload makes a new one, and quick checks begin anew.
+pub struct Accounts {
+    entries: BTreeMap<String, Entry>,
+    visitors: Option<Arc<Account>>,
+    key: Key,
+    /// What the password of an unknown user is compared with, so that it takes as long.
+    nobody: PasswordHash,
+}
+
+struct Entry {
+    account: Arc<Account>,
+    hash: PasswordHash,
+    proof: Proof,
+}
+
+impl Accounts {
+    /// Loads the accounts of a configuration, with the account file that it names, and warnings.
+    pub fn load(config: &Config) -> Result<(Self, Vec<Problem>), Problems> {
+        let root = served_root(config).map_err(|problem| Problems(vec![problem]))?;
+        let (listed, warnings) = listed(config)?;
+        let mut problems = Vec::new();
+        let mut entries = BTreeMap::new();
+        for written in listed {
+            match entry(&root, written) {
+                Ok(entry) => drop(entries.insert(entry.account.name.clone(), entry)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Problems(problems));
+        }
+        let random = || Some((Key::random().ok()?, Password::generate().ok()?));
+        let (key, password) = random().ok_or_else(|| Problems(vec![no_random()]))?;
+        let nobody = PasswordHash::of(&password).map_err(|_| Problems(vec![no_random()]))?;
+        let visitors = visitors(config.accounts.anonymous, root).map(Arc::new);
+        Ok((Self { entries, visitors, key, nobody }, warnings))
+    }
+
+    /// The account of `user` if `password` is right. Takes the time of a full check unless the
+    /// same password was accepted before: the same for an unknown user and a wrong password.
+    ///
+    /// The account may be disabled: see [`Account::enabled`].
+    #[must_use]
+    pub fn verify(&self, user: &[u8], password: &[u8]) -> Option<Arc<Account>> {
+        let name = str::from_utf8(user).ok();
+        if name.is_some_and(config::is_anonymous)
+            && let Some(visitors) = &self.visitors
+        {
+            return Some(Arc::clone(visitors));
+        }
+        let Some(entry) = name.and_then(|name| self.entries.get(name)) else {
+            let _same_work = self.nobody.fits(password);
+            return None;
+        };
+        let name = &entry.account.name;
+        if !entry.proof.knows(&self.key, name, password) {
+            if !entry.hash.fits(password) {
+                return None;
+            }
+            entry.proof.keep(&self.key, name, password);
+        }
+        Some(Arc::clone(&entry.account))
+    }
+
+    /// Whether `user` needs no password: what tells 331's two wordings apart.
+    #[must_use]
+    pub fn is_visitor(&self, user: &[u8]) -> bool {
+        self.visitors.is_some() && str::from_utf8(user).is_ok_and(config::is_anonymous)
+    }
+
+    /// The accounts by name, without that of visitors.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.entries.values().map(|entry| &entry.account)
+    }
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).entries(&self.visitors).finish()
+    }
+}
+
+/// The served directory as the system knows it, without links.
+fn served_root(config: &Config) -> Result<PathBuf, Problem> {
+    let Some(root) = &config.server.root else {
+        let wrong = Wrong::new(
+            "no directory to serve",
+            "name one: `twoport serve DIR`, or root in [server]",
+        );
+        return Err(Problem::new(None, "root", wrong));
+    };
+    directory(root).map_err(|wrong| Problem::new(None, "root", wrong))
+}
+
+fn directory(path: &Path) -> Result<PathBuf, Wrong> {
+    let wrong = |what: &str| {
+        Wrong::new(format!("{} {what}", path.display()), "name a directory that is there")
+    };
+    let real = path.canonicalize().map_err(|error| wrong(&format!("cannot be used: {error}")))?;
+    if real.is_dir() { Ok(real) } else { Err(wrong("is not a directory")) }
+}
+
+/// The accounts of all sources. One of the command line stands in for one of the same name.
+fn listed(config: &Config) -> Result<(Vec<AccountEntry>, Vec<Problem>), Problems> {
+    let mut listed = config.account.clone();
+    let mut warnings = Vec::new();
+    if let Some(path) = &config.accounts.account_file {
+        let is_given = |name: &str| {
+            config.account.iter().any(|a| a.name == name && a.place == Place::CommandLine)
+        };
+        let of_file = config::read_account_file(path)?;
+        listed.extend(of_file.into_iter().filter(|account| !is_given(&account.name)));
+        warnings.extend(readable_by_all(path));
+    }
+    let problems = config::account_problems(&listed, config.accounts.anonymous);
+    if problems.is_empty() { Ok((listed, warnings)) } else { Err(Problems(problems)) }
+}
+
+/// A warning if everybody on the machine can read the hashes, and guess at leisure.
+#[must_use]
+pub fn readable_by_all(path: &Path) -> Option<Problem> {
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o007 != 0).then(|| {
+        let what =
+            format!("everybody on this machine can read the password hashes (mode {mode:o})");
+        let wrong = Wrong::new(what, format!("chmod 600 {}", path.display()));
+        Problem::new(Some(Place::File(Arc::new(path.to_owned()))), "", wrong)
+    })
+}
+
+fn entry(root: &Path, written: AccountEntry) -> Result<Entry, Problem> {
+    let AccountEntry { name, password_hash: hash, root: own, permissions, enabled, place } =
+        written;
+    let root = directory(&root.join(own))
+        .map_err(|wrong| Problem::new(Some(place), format!("root of account {name:?}"), wrong))?;
+    let account = Arc::new(Account { name, root, permissions, enabled, anonymous: false });
+    Ok(Entry { account, hash, proof: Proof::default() })
+}
+
+fn visitors(policy: Anonymous, root: PathBuf) -> Option<Account> {
+    let permissions = match policy {
+        Anonymous::Off => return None,
+        Anonymous::Read => Permissions::READ_ONLY,
+        Anonymous::Write => {
+            Permissions::READ_ONLY.with(Permission::Write).with(Permission::MakeDirectory)
+        }
+    };
+    let name = "anonymous".to_owned();
+    Some(Account { name, root, permissions, enabled: true, anonymous: true })
+}
+
+fn no_random() -> Problem {
+    let wrong =
+        Wrong::new("the system gives no random numbers or no memory", "see the system's log");
+    Problem::new(None, "accounts", wrong)
+}

@@ -1,0 +1,147 @@
+//! What is wrong or doubtful about settings taken together.
+//!
+//! A contradiction forbids to start, a warning does not. No file but the kernel's port range is read.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::account::AccountEntry;
+use super::problem::{Place, Problem};
+use super::value::{Anonymous, HELPER_PORTS, Ports, Wrong};
+use super::{Config, is_anonymous};
+
+type Places = BTreeMap<&'static str, Place>;
+
+/// Settings that cannot both be meant.
+pub(super) fn contradictions(config: &Config, places: &Places) -> Vec<Problem> {
+    let mut problems = accounts(&config.account, config.accounts.anonymous);
+    let limits = &config.limits;
+    if limits.login_delay.is_some_and(|first| first > limits.login_delay_max) {
+        let what = "the first delay is longer than the longest";
+        let wrong = Wrong::new(what, "lower login-delay, or raise login-delay-max");
+        problems.push(Problem::new(places.get("login-delay").cloned(), "login-delay", wrong));
+    }
+    problems
+}
+
+/// Accounts that share a name, or have one that visitors use.
+pub(super) fn accounts(accounts: &[AccountEntry], anonymous: Anonymous) -> Vec<Problem> {
+    let mut problems = twice(accounts);
+    if anonymous != Anonymous::Off {
+        problems.extend(accounts.iter().filter(|a| is_anonymous(&a.name)).map(reserved));
+    }
+    problems
+}
+
+fn reserved(account: &AccountEntry) -> Problem {
+    let what = format!("{:?} is a name of visitors without an account", account.name);
+    let wrong = Wrong::new(what, "choose another name, or set anonymous = \"off\"");
+    Problem::new(Some(account.place.clone()), "account", wrong)
+}
+
+fn twice(accounts: &[AccountEntry]) -> Vec<Problem> {
+    let is_second = |(index, account): &(usize, &AccountEntry)| {
+        accounts.iter().take(*index).any(|earlier| earlier.name == account.name)
+    };
+    let second = |(_, account): (usize, &AccountEntry)| {
+        let what = format!("account {:?} is there twice", account.name);
+        let wrong = Wrong::new(what, "remove one of them");
+        Problem::new(Some(account.place.clone()), "account", wrong)
+    };
+    accounts.iter().enumerate().filter(is_second).map(second).collect()
+}
+
+/// What may not be what was meant.
+pub(super) fn warnings(config: &Config, places: &Places) -> Vec<Problem> {
+    let warn = |key: &'static str, wrong| Problem::new(places.get(key).cloned(), key, wrong);
+    let ports = config.data.passive_ports;
+    let of_ports = [
+        too_few(ports, config.limits.max_sessions),
+        overlap(ports, ephemeral_ports()),
+        helpers(ports),
+    ];
+    let mut warnings: Vec<_> =
+        of_ports.into_iter().flatten().map(|wrong| warn("passive-ports", wrong)).collect();
+    let address = config.data.public_address.and_then(unreachable_from_outside);
+    warnings.extend(address.map(|wrong| warn("public-address", wrong)));
+    if config.accounts.anonymous == Anonymous::Write {
+        let what = "anybody can fill the disk";
+        let remedy = "serve a file system of its own, or set it to \"read\"";
+        warnings.push(warn("anonymous", Wrong::new(what, remedy)));
+    }
+    warnings
+}
+
+fn too_few(ports: Ports, max_sessions: u32) -> Option<Wrong> {
+    let count = ports.usable_count();
+    (u32::try_from(count).unwrap_or(u32::MAX) < max_sessions).then(|| {
+        let what = format!("{count} ports for up to {max_sessions} sessions");
+        let remedy = format!(
+            "when all are in use, the next PASV or EPSV gets 425: widen the range, or set \
+             max-sessions to {count}"
+        );
+        Wrong::new(what, remedy)
+    })
+}
+
+fn overlap(ports: Ports, ephemeral: Option<Ports>) -> Option<Wrong> {
+    let other = ephemeral.filter(|other| other.low <= ports.high && ports.low <= other.high)?;
+    let what = format!(
+        "{ports} overlaps the ports that the system takes for outgoing connections ({other})"
+    );
+    Some(Wrong::new(what, "choose ports outside of them, or change net.ipv4.ip_local_port_range"))
+}
+
+fn ephemeral_ports() -> Option<Ports> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let (low, high) = text.trim().split_once(char::is_whitespace)?;
+    Some(Ports { low: low.parse().ok()?, high: high.trim().parse().ok()? })
+}
+
+fn helpers(ports: Ports) -> Option<Wrong> {
+    let inside = HELPER_PORTS.iter().filter(|port| (ports.low..=ports.high).contains(port));
+    let list: Vec<_> = inside.map(u16::to_string).collect();
+    (!list.is_empty()).then(|| {
+        let what = format!("middleboxes take {} for other protocols", list.join(", "));
+        Wrong::new(what, "these ports are skipped: nothing to do, unless the range is small")
+    })
+}
+
+fn unreachable_from_outside(address: IpAddr) -> Option<Wrong> {
+    let remedy = "write the address that clients on the Internet reach, or \"auto\" without NAT";
+    match address {
+        IpAddr::V6(address) => Some(Wrong::new(
+            format!("{address} is never announced: only PASV carries an address, and it is IPv4"),
+            "write an IPv4 address, or leave it out",
+        )),
+        IpAddr::V4(v4) => {
+            let shared = v4.octets().first() == Some(&100)
+                && v4.octets().get(1).is_some_and(|second| second & 0xc0 == 64);
+            let inside = v4.is_private() || v4.is_loopback() || v4.is_link_local() || shared;
+            inside.then(|| Wrong::new(format!("{v4} cannot be reached from the Internet"), remedy))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_compared_with_the_systems() {
+        let system = Some(Ports { low: 32_768, high: 60_999 });
+        assert!(overlap(Ports { low: 60_999, high: 61_000 }, system).is_some());
+        assert!(overlap(Ports { low: 61_000, high: 65_535 }, system).is_none());
+        assert!(overlap(Ports { low: 50_000, high: 50_010 }, None).is_none());
+    }
+
+    #[test]
+    fn addresses_of_inner_networks_are_doubtful() {
+        for inner in ["10.0.0.1", "192.168.1.1", "172.16.0.1", "127.0.0.1", "100.64.0.1", "::1"] {
+            assert!(unreachable_from_outside(inner.parse().unwrap()).is_some(), "{inner}");
+        }
+        for outer in ["203.0.113.7", "100.128.0.1"] {
+            assert!(unreachable_from_outside(outer.parse().unwrap()).is_none(), "{outer}");
+        }
+    }
+}

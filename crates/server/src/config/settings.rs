@@ -1,0 +1,269 @@
+//! THE TABLE of the server's settings, one row each: the type, the default and where it comes from.
+//!
+//! The file's keys, the flags of `twoport serve`, the manual and the man pages are made from it.
+//! What a setting does is elsewhere. (A table of uniform rows: exempt from the length of files.)
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Config;
+use super::value::{
+    Anonymous, Bytes, ForeignData, Form, LogFormat, Misread, Ports, Umask, Value, Wrong,
+};
+use crate::storage::disk::Links;
+
+/// How a setting stands on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flag {
+    /// As a flag that the short help shows too.
+    Common,
+    /// As a flag that only the long help and the manual show.
+    Rare,
+    /// As the argument DIR.
+    Argument,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Setting {
+    /// The section of the file that it belongs to.
+    pub section: &'static str,
+    /// Its name in the file, and with `--` before it on the command line. No two are the same.
+    pub key: &'static str,
+    /// How its value is written.
+    pub form: Form,
+    /// The default as it would be written; empty if there is none.
+    pub default: &'static str,
+    /// What it sets: a sentence without full stop.
+    pub about: &'static str,
+    /// Why the default is what it is: a sentence without full stop.
+    pub origin: &'static str,
+    /// How it stands on the command line.
+    pub flag: Flag,
+    apply: fn(&mut Config, &str, &Path) -> Result<(), Misread>,
+}
+
+impl Setting {
+    /// The row of a key.
+    #[must_use]
+    pub fn find(key: &str) -> Option<&'static Self> {
+        TABLE.iter().find(|setting| setting.key == key)
+    }
+
+    /// Reads `text` and sets the value; a relative path starts from `base`.
+    pub fn apply(&self, config: &mut Config, text: &str, base: &Path) -> Result<(), Wrong> {
+        (self.apply)(config, text, base).map_err(|misread| match misread {
+            Misread::Form => self.form.wrong(text),
+            Misread::Wrong(wrong) => wrong,
+        })
+    }
+
+    /// Whether `text` can be a value of this setting.
+    pub fn check(&self, text: &str) -> Result<(), Wrong> {
+        self.apply(&mut Config::blank(), text, Path::new(""))
+    }
+
+    /// A value as it stands in a file: strings in quotes, numbers and booleans bare.
+    #[must_use]
+    pub fn in_toml(&self, text: &str) -> String {
+        use super::value::Toml;
+        let bare = match self.form.toml {
+            Toml::Boolean | Toml::Number => true,
+            Toml::NumberOrText => text.bytes().all(|b| b.is_ascii_digit()),
+            Toml::Text | Toml::TextOrList => false,
+        };
+        if bare { text.to_owned() } else { format!("{text:?}") }
+    }
+}
+
+/// A section of the file.
+#[derive(Debug)]
+pub struct Section {
+    /// Its name between brackets.
+    pub name: &'static str,
+    /// What its settings have in common.
+    pub title: &'static str,
+}
+
+macro_rules! settings {
+    ($($type:ident $section:ident $title:literal {
+        $($field:ident $key:literal: $kind:ty = $default:literal, $flag:ident, $about:literal, $origin:literal;)*
+    })*) => {
+        $(
+            #[doc = concat!("Section `", stringify!($section), "`: ", $title, ".")]
+            #[derive(Clone, Debug, Default, PartialEq, Eq)]
+            pub struct $type {
+                $(#[doc = concat!("`", $key, "`: ", $about, ". Default `", $default, "`: ", $origin, ".")]
+                pub $field: $kind,)*
+            }
+        )*
+
+        /// The sections, in the order of the manual.
+        pub static SECTIONS: &[Section] =
+            &[$(Section { name: stringify!($section), title: $title },)*];
+
+        /// The table.
+        pub static TABLE: &[Setting] = &[$($(Setting {
+            section: stringify!($section),
+            key: $key,
+            form: <$kind as Value>::FORM,
+            default: $default,
+            about: $about,
+            origin: $origin,
+            flag: Flag::$flag,
+            apply: |config, text, base| {
+                config.$section.$field = Value::read(text, base)?;
+                Ok(())
+            },
+        },)*)*];
+    };
+}
+
+settings! {
+    Server server "What is served, and where" {
+        root "root": Option<PathBuf> = "", Argument,
+            "The directory that is served",
+            "there is none: what is given to the network is named by its owner";
+        listen "listen": Option<Vec<SocketAddr>> = "auto", Common,
+            "Addresses and ports for control connections; in a file one string or a list of them, on the command line --listen as often as needed",
+            "port 21 (RFC 959 §8) with the right to it, else 2121, on all addresses of IPv4 and IPv6";
+        banner "banner": String = "FTP server ready", Rare,
+            "The text of the 220 greeting",
+            "it names neither product nor version: a scanner learns nothing";
+    }
+    Accounts accounts "Who may log in" {
+        account_file "account-file": Option<PathBuf> = "off", Common,
+            "The file that `twoport account` keeps accounts in",
+            "accounts can also stand in [[account]] tables of the configuration itself";
+        anonymous "anonymous": Anonymous = "off", Common,
+            "What `anonymous` and `ftp` may do with any password: nothing; list and read; or also create files and directories, but replace and delete nothing",
+            "an open server is a decision of its owner";
+    }
+    Data data "Data connections" {
+        passive_ports "passive-ports": Ports = "61000-65535", Common,
+            "Ports for passive data connections; open them in the firewall, too",
+            "above the ports that Linux takes for outgoing connections (32768-60999), within IANA's dynamic range, so that no other program takes them by chance";
+        public_address "public-address": Option<IpAddr> = "auto", Common,
+            "The IPv4 address that PASV announces when clients reach the server through NAT",
+            "auto is the address that the client's control connection came to, right wherever there is no NAT";
+        active "active": bool = "true", Rare,
+            "Whether PORT and EPRT (active mode) are served",
+            "RFC 1123 §4.1.2.12 requires PORT, and old devices know nothing else";
+        active_from_port_20 "active-from-port-20": bool = "false", Rare,
+            "Whether active data connections come from port 20; it needs the right to it",
+            "RFC 959 §3.2 wants it, but today's firewalls and clients do not look at it (vsftpd's connect_from_port_20 is off, too)";
+        foreign_data "foreign-data": ForeignData = "refuse", Rare,
+            "Whether data connections may go to, and come from, another address than the control connection's; FXP needs it",
+            "RFC 2577 §3: it lets anybody scan and attack third parties through the server";
+    }
+    Limits limits "How much is allowed" {
+        max_sessions "max-sessions": u32 = "2000", Common,
+            "Control connections at a time",
+            "vsftpd's max_clients; an idle session here is cheaper than vsftpd's two processes";
+        max_sessions_per_ip "max-sessions-per-ip": u32 = "1000", Rare,
+            "Control connections at a time from one IP address",
+            "half of max-sessions: one address cannot shut out the others, and an office behind one NAT gets in";
+        max_unauthenticated "max-unauthenticated": u32 = "1000", Rare,
+            "Control connections at a time that are not logged in",
+            "half of max-sessions: a flood before login leaves those who have a password half of the room";
+        max_unauthenticated_per_ip "max-unauthenticated-per-ip": u32 = "750", Rare,
+            "Control connections at a time from one IP address that are not logged in",
+            "three quarters of max-unauthenticated: hundreds of clients behind one NAT can come back at once after a cut, and others still find room";
+        login_attempts "login-attempts": u32 = "3", Rare,
+            "Wrong passwords after which the connection is closed",
+            "vsftpd's max_login_fails and pyftpdlib's max_login_attempts";
+        login_delay "login-delay": Option<Duration> = "1s", Rare,
+            "How long the answer to the first wrong password waits; each further one waits twice as long",
+            "vsftpd's delay_failed_login";
+        login_delay_max "login-delay-max": Duration = "10s", Rare,
+            "The longest that the answer to a wrong password waits",
+            "guessing gets slow, and no client gives up in that time (curl waits two minutes)";
+        listing_limit "listing-limit": u32 = "100000", Rare,
+            "Entries that one listing may look at; it is cut there",
+            "ten times pure-ftpd's 10000, which real directories pass; a tenth of a second of work";
+        ascii_size_limit "ascii-size-limit": Bytes = "1m", Rare,
+            "The biggest file whose size is counted in TYPE A, where the whole file must be read for it",
+            "FreeBSD's ftpd stops at 10 KiB, a figure of 1990; a MiB is read in a millisecond today";
+    }
+    Timeouts timeouts "How long things may take" {
+        idle_timeout "idle-timeout": Duration = "300", Common,
+            "How long a client may send no command while nothing is transferred",
+            "vsftpd's idle_session_timeout, and the least that RFC 1123 §4.1.3.2 allows";
+        login_timeout "login-timeout": Duration = "120", Rare,
+            "How long a client may take to log in",
+            "sshd's LoginGraceTime: enough to look a password up";
+        data_timeout "data-timeout": Duration = "30", Rare,
+            "How long a data connection may take to be established",
+            "pyftpdlib's; four of Linux's repeated SYNs fit in it (1, 3, 7 and 15 s)";
+        stall_timeout "stall-timeout": Duration = "300", Rare,
+            "How long a transfer may move no byte",
+            "vsftpd's data_connection_timeout and pyftpdlib's";
+        session_timeout "session-timeout": Option<Duration> = "off", Rare,
+            "How long a session may last in all",
+            "a transfer of days is legal; proftpd's TimeoutSession is off, too";
+        keep_alive "keep-alive": Duration = "60", Rare,
+            "How often TCP probes a quiet control connection",
+            "NATs drop idle connections after 5 minutes and less while long transfers run; Azure's after 4";
+        shutdown_timeout "shutdown-timeout": Duration = "30", Rare,
+            "How long transfers may go on after SIGTERM",
+            "what Kubernetes waits before it kills (systemd waits 90 s)";
+    }
+    Storage storage "Files" {
+        links "links": Links = "refuse", Rare,
+            "What happens at symbolic links: those that leave the root are refused, all are followed, or all are hidden",
+            "nothing outside the root can be reached unless its owner says so";
+        durable "durable": bool = "true", Rare,
+            "Whether an upload is on the disk, file and directory, before it is confirmed",
+            "a 226 is a promise; without it a power cut takes files that clients have deleted on their side";
+        umask "umask": Umask = "022", Rare,
+            "The permission bits that new files and directories do not get",
+            "everybody on the machine may read, as most systems and the configuration that proftpd ships have it";
+        partial_keep "partial-keep": Duration = "24h", Rare,
+            "How long the received part of a cut upload is kept for resume",
+            "a day: a nightly job that was cut can go on the next night";
+    }
+    Log log "What is told" {
+        log_format "log-format": LogFormat = "human", Common,
+            "What the lines of the log look like",
+            "the first reader is a person";
+        xferlog "xferlog": Option<PathBuf> = "off", Rare,
+            "A file that gets one line per transfer in wu-ftpd's format, for programs that read it",
+            "the log holds all of it already";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn keys_are_unique_kebab_case_and_fewer_than_sixty() {
+        let keys: BTreeSet<_> = TABLE.iter().map(|setting| setting.key).collect();
+        assert_eq!(keys.len(), TABLE.len());
+        assert!(TABLE.len() <= 60);
+        for key in keys {
+            assert!(key.bytes().all(|b| b.is_ascii_lowercase() || b"-0123456789".contains(&b)));
+        }
+    }
+
+    #[test]
+    fn every_default_is_a_value_and_every_sentence_lacks_its_full_stop() {
+        for setting in TABLE {
+            if !setting.default.is_empty() {
+                assert_eq!(setting.check(setting.default), Ok(()), "{}", setting.key);
+            }
+            assert!(!setting.about.ends_with('.') && !setting.origin.ends_with('.'));
+        }
+    }
+
+    #[test]
+    fn words_are_all_accepted() {
+        for setting in TABLE {
+            for word in setting.form.words {
+                assert_eq!(setting.check(word), Ok(()), "{}", setting.key);
+            }
+        }
+    }
+}
