@@ -1,1 +1,6 @@
-//! Placeholder.
+//! The laboratory: session files and their player, virtual time, foreign peers, and the rules of
+//! the house as tests. Nothing in it is published, and nothing published depends on it.
+
+#![forbid(unsafe_code)]
+
+pub mod script;

@@ -1,0 +1,326 @@
+//! `@` lines: the accounts, files and rules that a conversation finds.
+//!
+//! They are words in a row, read one item after the other; what they mean is the player's matter.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use twoport_proto::reason::Reason;
+use twoport_proto::time::Timestamp;
+use twoport_proto::verb::Permission;
+
+use super::text::{Captures, Style, Text};
+
+/// One thing that is so before the conversation begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Setup {
+    /// `user NAME pass PASS`: an account that may do everything.
+    User {
+        /// The name.
+        name: Vec<u8>,
+        /// The password.
+        password: Vec<u8>,
+    },
+    /// `anonymous`: the account `anonymous`, with any password, that may list and read.
+    Anonymous,
+    /// `perm list,read` or `perm none`: all that the accounts may do.
+    Permissions(Vec<Permission>),
+    /// `file PATH "CONTENT"`.
+    File(Vec<u8>, Text),
+    /// `dir PATH`.
+    Directory(Vec<u8>),
+    /// `link PATH TARGET`: a symbolic link.
+    Link(Vec<u8>, Vec<u8>),
+    /// `modified YYYYMMDDHHMMSS`: when the files before it in the file were changed.
+    Modified(Timestamp),
+    /// `policy idle=300s ...`: a rule of the session.
+    Policy(Vec<Rule>),
+    /// `peer ADDR`: where the client is; 192.0.2.7 unless said.
+    Peer(IpAddr),
+    /// `local ADDR`: where the server is; 192.0.2.1 unless said.
+    Local(IpAddr),
+    /// `room N`: how many bytes the storage holds, with the files that are there.
+    Room(u64),
+    /// `fault VERB REASON`: the job of this verb fails, for the reason of this name.
+    Fault(Vec<u8>, Reason),
+    /// `portable`: also true of other servers.
+    Portable,
+}
+
+/// A rule of the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// `idle=300s`.
+    Idle(Duration),
+    /// `login=60s`.
+    Login(Duration),
+    /// `session=1h`.
+    Session(Duration),
+    /// `data=30s`.
+    Data(Duration),
+    /// `delay=500ms`: of the reply to the first wrong password.
+    Delay(Duration),
+    /// `attempts=3`: wrong passwords.
+    Attempts(u32),
+    /// `unknown=10`: unknown commands in a row.
+    Unknown(u32),
+    /// `active=off`.
+    Active(bool),
+    /// `foreign=on`: PORT may name others.
+    Foreign(bool),
+}
+
+/// Reads what is behind the `@`.
+///
+/// # Errors
+/// The word that is not understood, or what is missing behind it.
+pub fn parse(source: &str) -> Result<Vec<Setup>, String> {
+    let mut words = Words { rest: source.trim() };
+    let mut items = Vec::new();
+    while let Some(word) = words.next()? {
+        items.push(item(&word, &mut words)?);
+    }
+    Ok(items)
+}
+
+fn item(word: &str, words: &mut Words<'_>) -> Result<Setup, String> {
+    Ok(match word {
+        "user" => {
+            let name = words.bytes("the name of the user")?;
+            match words.next()?.as_deref() {
+                Some("pass") => {}
+                _ => return Err("user NAME is followed by: pass PASS".into()),
+            }
+            Setup::User { name, password: words.bytes("the password")? }
+        }
+        "anonymous" => Setup::Anonymous,
+        "perm" => Setup::Permissions(permissions(&words.word("the permissions")?)?),
+        "file" => Setup::File(words.bytes("the path of the file")?, words.content()?),
+        "dir" => Setup::Directory(words.bytes("the path of the directory")?),
+        "link" => Setup::Link(words.bytes("the path")?, words.bytes("the target of the link")?),
+        "modified" => {
+            let date = words.word("a date")?;
+            let parsed = Timestamp::parse(date.as_bytes());
+            Setup::Modified(parsed.ok_or_else(|| format!("{date:?} is not YYYYMMDDHHMMSS"))?)
+        }
+        "policy" => Setup::Policy(rules(words)?),
+        "peer" => Setup::Peer(address(&words.word("the client's address")?)?),
+        "local" => Setup::Local(address(&words.word("the server's address")?)?),
+        "room" => Setup::Room(number(&words.word("a number of bytes")?)?),
+        "fault" => {
+            Setup::Fault(words.bytes("a verb")?, reason(&words.word("the name of a reason")?)?)
+        }
+        "portable" => Setup::Portable,
+        other => return Err(format!("{other:?} sets nothing up")),
+    })
+}
+
+/// The words of an `@` line; a word between quotes may hold blanks.
+struct Words<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Words<'a> {
+    fn next(&mut self) -> Result<Option<String>, String> {
+        match self.raw()? {
+            None => Ok(None),
+            Some(word) => {
+                let word = word.strip_prefix('"').and_then(|w| w.strip_suffix('"')).unwrap_or(word);
+                Ok(Some(word.into()))
+            }
+        }
+    }
+
+    /// The next word with its quotes.
+    fn raw(&mut self) -> Result<Option<&'a str>, String> {
+        let rest = self.rest.trim_start();
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let end = match rest.strip_prefix('"') {
+            Some(quoted) => quote_end(quoted).ok_or("a quote is never closed")? + 2,
+            None if rest.starts_with("repeat(") => rest.find(')').ok_or("no ) behind repeat(")? + 1,
+            None => rest.find(' ').unwrap_or(rest.len()),
+        };
+        let (word, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        self.rest = behind;
+        Ok(Some(word))
+    }
+
+    fn word(&mut self, what: &str) -> Result<String, String> {
+        self.next()?.ok_or_else(|| format!("{what} is missing"))
+    }
+
+    fn bytes(&mut self, what: &str) -> Result<Vec<u8>, String> {
+        Text::parse(&self.word(what)?, Style::Quoted)?.fill(&Captures::new())
+    }
+
+    /// `"..."` or `repeat("x", 3)`.
+    fn content(&mut self) -> Result<Text, String> {
+        let word = self.raw()?.ok_or("the content of the file is missing")?;
+        match word.strip_prefix('"').and_then(|word| word.strip_suffix('"')) {
+            Some(inner) => Text::parse(inner, Style::Quoted),
+            None if word.starts_with("repeat(") => Text::parse(word, Style::Sent),
+            None => Err(format!("the content of a file stands between quotes: {word}")),
+        }
+    }
+}
+
+fn quote_end(quoted: &str) -> Option<usize> {
+    let mut escaped = false;
+    quoted.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    })
+}
+
+fn permissions(word: &str) -> Result<Vec<Permission>, String> {
+    if word == "none" {
+        return Ok(Vec::new());
+    }
+    let named = |name: &str| {
+        let found = Permission::ALL.iter().find(|(_, known)| *known == name);
+        found.map(|(permission, _)| *permission).ok_or_else(|| format!("no permission {name:?}"))
+    };
+    word.split(',').map(named).collect()
+}
+
+fn rules(words: &mut Words<'_>) -> Result<Vec<Rule>, String> {
+    let mut rules = Vec::new();
+    while words.rest.split_whitespace().next().is_some_and(|word| word.contains('=')) {
+        let word = words.word("a rule")?;
+        let (key, value) = word.split_once('=').unwrap_or((&word, ""));
+        rules.push(match key {
+            "idle" => Rule::Idle(duration(value)?),
+            "login" => Rule::Login(duration(value)?),
+            "session" => Rule::Session(duration(value)?),
+            "data" => Rule::Data(duration(value)?),
+            "delay" => Rule::Delay(duration(value)?),
+            "attempts" => Rule::Attempts(number(value)?),
+            "unknown" => Rule::Unknown(number(value)?),
+            "active" => Rule::Active(switch(value)?),
+            "foreign" => Rule::Foreign(switch(value)?),
+            other => return Err(format!("no rule {other:?}")),
+        });
+    }
+    match rules.is_empty() {
+        true => Err("policy needs rules such as idle=300s".into()),
+        false => Ok(rules),
+    }
+}
+
+fn switch(word: &str) -> Result<bool, String> {
+    match word {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => Err(format!("{other:?} is neither on nor off")),
+    }
+}
+
+fn number<T: std::str::FromStr>(word: &str) -> Result<T, String> {
+    word.parse().map_err(|_| format!("{word:?} is not a number"))
+}
+
+fn address(word: &str) -> Result<IpAddr, String> {
+    word.parse().map_err(|_| format!("{word:?} is not an IP address"))
+}
+
+/// A reason by its name in logs.
+///
+/// # Errors
+/// There is none of that name.
+pub fn reason(id: &str) -> Result<Reason, String> {
+    let found = Reason::ALL.iter().find(|reason| reason.id() == id);
+    found.copied().ok_or_else(|| format!("no reason is called {id:?}"))
+}
+
+/// Reads `500ms`, `30s`, `5m` or `1h`.
+///
+/// # Errors
+/// Anything else.
+pub fn duration(word: &str) -> Result<Duration, String> {
+    let split = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
+    let (digits, unit) = word.split_at_checked(split).unwrap_or((word, ""));
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(format!("{word:?} is not a time such as 500ms, 30s, 5m or 1h")),
+    };
+    number::<u64>(digits).map(|count| Duration::from_millis(count * milliseconds))
+}
+
+/// Writes a time in the largest unit that it is whole in.
+#[must_use]
+pub fn duration_text(time: Duration) -> String {
+    let milliseconds = time.as_millis();
+    let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let unit = units.iter().find(|(size, _)| milliseconds > 0 && milliseconds % size == 0);
+    match unit {
+        // 300s and 60s are what the policy's own words are.
+        Some((60_000, _)) if milliseconds <= 300_000 => format!("{}s", milliseconds / 1000),
+        Some((size, unit)) => format!("{}{unit}", milliseconds / size),
+        None => "0s".into(),
+    }
+}
+
+/// Bytes as a word of an `@` line.
+fn word(bytes: &[u8]) -> String {
+    let text = Text::literal_bytes(bytes, Style::Quoted).to_string();
+    if text.is_empty() || text.contains(' ') { format!("\"{text}\"") } else { text }
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User { name, password } => {
+                write!(f, "user {} pass {}", word(name), word(password))
+            }
+            Self::Anonymous => f.write_str("anonymous"),
+            Self::Permissions(list) => {
+                let name = |wanted: &Permission| {
+                    let mut all = Permission::ALL.iter();
+                    all.find(|(known, _)| known == wanted).map_or("", |(_, name)| name)
+                };
+                let names: Vec<&str> = list.iter().map(name).collect();
+                write!(f, "perm {}", if names.is_empty() { "none".into() } else { names.join(",") })
+            }
+            Self::File(path, content) => match content.to_string() {
+                text if text.starts_with("repeat(") => write!(f, "file {} {text}", word(path)),
+                text => write!(f, "file {} \"{text}\"", word(path)),
+            },
+            Self::Directory(path) => write!(f, "dir {}", word(path)),
+            Self::Link(path, target) => write!(f, "link {} {}", word(path), word(target)),
+            Self::Modified(date) => write!(f, "modified {date}"),
+            Self::Policy(rules) => {
+                f.write_str("policy")?;
+                rules.iter().try_for_each(|rule| write!(f, " {rule}"))
+            }
+            Self::Peer(address) => write!(f, "peer {address}"),
+            Self::Local(address) => write!(f, "local {address}"),
+            Self::Room(bytes) => write!(f, "room {bytes}"),
+            Self::Fault(verb, reason) => write!(f, "fault {} {reason}", word(verb)),
+            Self::Portable => f.write_str("portable"),
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let switch = |on: bool| if on { "on" } else { "off" };
+        match self {
+            Self::Idle(time) => write!(f, "idle={}", duration_text(*time)),
+            Self::Login(time) => write!(f, "login={}", duration_text(*time)),
+            Self::Session(time) => write!(f, "session={}", duration_text(*time)),
+            Self::Data(time) => write!(f, "data={}", duration_text(*time)),
+            Self::Delay(time) => write!(f, "delay={}", duration_text(*time)),
+            Self::Attempts(count) => write!(f, "attempts={count}"),
+            Self::Unknown(count) => write!(f, "unknown={count}"),
+            Self::Active(on) => write!(f, "active={}", switch(*on)),
+            Self::Foreign(on) => write!(f, "foreign={}", switch(*on)),
+        }
+    }
+}
