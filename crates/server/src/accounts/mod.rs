@@ -20,7 +20,8 @@ use twoport_proto::verb::{Permission, Permissions};
 
 use crate::config::account::AccountEntry;
 use crate::config::problem::{Place, Problem, Problems};
-use crate::config::value::{Anonymous, Wrong};
+use crate::config::value::Wrong;
+use crate::config::words::Anonymous;
 use crate::config::{self, Config};
 use hash::PasswordHash;
 use password::Password;

@@ -5,9 +5,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use twoport_net::data::ports::HELPER_PORTS;
+
 use super::account::AccountEntry;
+use super::ports::Ports;
 use super::problem::{Place, Problem};
-use super::value::{Anonymous, HELPER_PORTS, Ports, Wrong};
+use super::value::Wrong;
+use super::words::Anonymous;
 use super::{Config, is_anonymous};
 
 type Places = BTreeMap<&'static str, Place>;

@@ -11,11 +11,13 @@
 pub mod account;
 mod file;
 mod lint;
+pub mod ports;
 pub mod problem;
 pub mod settings;
 #[cfg(test)]
 mod tests;
 pub mod value;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,7 +28,8 @@ use account::AccountEntry;
 use problem::{Place, Problem, Problems};
 pub use settings::{Accounts, Data, Limits, Log, Server, Storage, Timeouts};
 use settings::{Setting, TABLE};
-use value::{Anonymous, Wrong};
+use value::Wrong;
+use words::Anonymous;
 
 /// All that the server is told. Shared behind an `Arc`; a reload makes a new one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Config;
-use super::value::{
-    Anonymous, Bytes, ForeignData, Form, LogFormat, Misread, Ports, Umask, Value, Wrong,
-};
+use super::ports::Ports;
+use super::value::{Bytes, Form, Misread, Umask, Value, Wrong};
+use super::words::{Anonymous, ForeignData, LogFormat};
 use crate::storage::disk::Links;
 
 /// How a setting stands on the command line.

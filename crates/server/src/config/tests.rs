@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::account::permission_words;
+use super::ports::Ports;
 use super::settings::Setting;
-use super::value::{Anonymous, ForeignData, LogFormat, Ports};
+use super::words::{Anonymous, ForeignData, LogFormat};
 use super::*;
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\

@@ -1,4 +1,4 @@
-//! How the text of a setting becomes a value: counts, durations, sizes, addresses, paths, words.
+//! How the text of a setting becomes a value: counts, durations, sizes, addresses, paths.
 //!
 //! It knows no particular setting, and touches neither disk nor network.
 
@@ -6,8 +6,6 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use crate::storage::disk::Links;
 
 /// What is wrong with a value, and what to write instead: `what; remedy`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,65 +209,6 @@ impl Value for Bytes {
     }
 }
 
-/// A range of ports for data connections, both ends included.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ports {
-    /// The lowest.
-    pub low: u16,
-    /// The highest, not below the lowest.
-    pub high: u16,
-}
-
-/// Ports on which a middlebox may run a helper for another protocol, which then changes or blocks
-/// what it takes for that: FTP, TFTP, RTSP, H.323, PPTP, Skinny, SIP. A passive range skips them.
-pub const HELPER_PORTS: [u16; 8] = [21, 69, 554, 1720, 1723, 2000, 5060, 5061];
-
-impl Ports {
-    /// Every port of the range that may be announced: all but [`HELPER_PORTS`].
-    pub fn usable(self) -> impl Iterator<Item = u16> {
-        (self.low..=self.high).filter(|port| !HELPER_PORTS.contains(port))
-    }
-
-    /// How many ports may be announced.
-    #[must_use]
-    pub fn usable_count(self) -> usize {
-        self.usable().count()
-    }
-}
-
-impl fmt::Display for Ports {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.low, self.high)
-    }
-}
-
-impl Value for Ports {
-    const FORM: Form = Form {
-        placeholder: "LO-HI",
-        noun: "a range of ports",
-        describe: "two ports from 1024 to 65535, the lower first, such as \"50000-50999\"",
-        toml: Toml::Text,
-        words: &[],
-    };
-
-    fn read(text: &str, _: &Path) -> Result<Self, Misread> {
-        let read = || {
-            let (low, high) = text.split_once('-')?;
-            Some(Self { low: low.trim().parse().ok()?, high: high.trim().parse().ok()? })
-        };
-        let ports = read()
-            .filter(|ports| ports.low >= 1024 && ports.low <= ports.high)
-            .ok_or(Misread::Form)?;
-        if ports.usable_count() == 0 {
-            let what =
-                format!("{text:?} holds only ports that middleboxes know for other protocols");
-            let wrong = Wrong::new(what, "choose a range with other ports in it");
-            return Err(Misread::Wrong(wrong));
-        }
-        Ok(ports)
-    }
-}
-
 impl Value for IpAddr {
     const FORM: Form = Form {
         placeholder: "ADDR",
@@ -380,66 +319,6 @@ impl Value for Umask {
     }
 }
 
-macro_rules! words {
-    ($($type:ty { $describe:literal $($word:literal $variant:ident,)* })*) => {$(
-        impl Value for $type {
-            const FORM: Form = Form {
-                placeholder: concat!($("|", $word),*).split_at(1).1,
-                noun: "one of the words",
-                describe: $describe,
-                toml: Toml::Text,
-                words: &[$($word),*],
-            };
-
-            fn read(text: &str, _: &Path) -> Result<Self, Misread> {
-                match text {
-                    $($word => Ok(Self::$variant),)*
-                    _ => Err(Misread::Form),
-                }
-            }
-        }
-    )*};
-}
-
-/// What visitors without an account may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Anonymous {
-    /// They cannot log in.
-    #[default]
-    Off,
-    /// They list and read.
-    Read,
-    /// They also create files and directories; what exists they neither replace nor delete.
-    Write,
-}
-
-/// Whether PORT and EPRT may name, and passive ports accept, another address than the client's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ForeignData {
-    /// They may not (RFC 2577 §3).
-    #[default]
-    Refuse,
-    /// They may: for transfers between two servers (FXP), and clients with several addresses.
-    Allow,
-}
-
-/// What a line of the log looks like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Human,
-    /// One JSON object.
-    Json,
-}
-
-words! {
-    Anonymous { "\"off\", \"read\" or \"write\"" "off" Off, "read" Read, "write" Write, }
-    ForeignData { "\"refuse\" or \"allow\"" "refuse" Refuse, "allow" Allow, }
-    Links { "\"refuse\", \"follow\" or \"hide\"" "refuse" Refuse, "follow" Follow, "hide" Hide, }
-    LogFormat { "\"human\" or \"json\"" "human" Human, "json" Json, }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -471,16 +350,6 @@ mod tests {
         assert_eq!(read("022"), Some(Umask(0o22)));
         for bad in ["8", "", "+22", "01000", "22222"] {
             assert_eq!(read::<Umask>(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn ranges_leave_out_what_helpers_know() {
-        let ports: Ports = read("5059-5062").unwrap();
-        assert_eq!(ports.usable().collect::<Vec<_>>(), [5059, 5062]);
-        assert_eq!(read::<Ports>("65535-65535").unwrap().usable_count(), 1);
-        for bad in ["5060-5061", "100-200", "3000-2000", "2000", "1024-70000", "-"] {
-            assert_eq!(read::<Ports>(bad), None, "{bad}");
         }
     }
 
