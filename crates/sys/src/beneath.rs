@@ -145,3 +145,59 @@ impl AsFd for Handle {
         self.0.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn nothing_above_is_reached() {
+        let tree = tempfile::tempdir().unwrap();
+        let at = |name: &str| tree.path().join(name);
+        std::fs::create_dir(at("root")).unwrap();
+        std::fs::create_dir(at("root/d")).unwrap();
+        std::fs::write(at("secret"), b"").unwrap();
+        std::fs::write(at("root/f"), b"").unwrap();
+        symlink("../secret", at("root/up")).unwrap();
+        symlink(at("root/f"), at("root/absolute")).unwrap();
+        symlink("../f", at("root/d/inside")).unwrap();
+        symlink("loop", at("root/loop")).unwrap();
+        let root = Root::open(&at("root")).unwrap();
+        for path in ["..", "../secret", "d/../../secret", "up", "absolute", "/etc/passwd", "/"] {
+            let refused = root.handle(path.as_bytes(), Follow::Beneath).err();
+            assert_eq!(refused, Some(Errno::XDEV), "{path}");
+            let refused = root.file(path.as_bytes(), Purpose::Read, Follow::Never).err();
+            assert!(matches!(refused, Some(Errno::XDEV | Errno::LOOP)), "{path}: {refused:?}");
+        }
+        root.handle(b"d/inside", Follow::Beneath).unwrap();
+        assert_eq!(root.handle(b"d/inside", Follow::Never).err(), Some(Errno::LOOP));
+        assert_eq!(root.handle(b"loop", Follow::Beneath).err(), Some(Errno::LOOP));
+        root.handle(b"up", Follow::Anywhere).unwrap();
+        root.handle(b"absolute", Follow::Anywhere).unwrap();
+    }
+
+    #[test]
+    fn magic_links_are_never_followed() {
+        let root = Root::open(Path::new("/proc")).unwrap();
+        for path in ["self/root", "self/cwd", "self/exe", "self/root/etc/passwd"] {
+            for follow in [Follow::Never, Follow::Beneath, Follow::Anywhere] {
+                let refused = root.handle(path.as_bytes(), follow).err();
+                assert!(matches!(refused, Some(Errno::LOOP | Errno::XDEV)), "{path}: {refused:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fifo_does_not_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = File::open(directory.path()).unwrap();
+        rustix::fs::mknodat(&at, c"fifo", rustix::fs::FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let fifo = root.file(b"fifo", Purpose::Read, Follow::Beneath).unwrap();
+        assert_eq!(metadata(&fifo).unwrap().kind, crate::file::Kind::Other);
+        drop(fifo);
+        let refused = root.file(b"fifo", Purpose::Write, Follow::Beneath).err();
+        assert_eq!(refused, Some(Errno::NXIO));
+    }
+}

@@ -351,3 +351,92 @@ impl Iterator for Entries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::beneath::{Follow, Root};
+    use std::io::Write as _;
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    fn held() -> (tempfile::TempDir, Directory) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let held = root.directory(b"", Follow::Beneath).unwrap();
+        (directory, held)
+    }
+
+    #[test]
+    fn a_name_is_one_component() {
+        for bad in ["", ".", "..", "a/b", "/", "a\0b"] {
+            assert_eq!(Name::new(bad), Err(Errno::INVAL), "{bad:?}");
+        }
+        assert_eq!(name("...").as_bytes(), b"...");
+    }
+
+    #[test]
+    fn an_unnamed_file_gets_a_name_once() {
+        let (directory, held) = held();
+        let mut file = match held.create_unnamed() {
+            Err(Errno::OPNOTSUPP) => return eprintln!("skipped: no unnamed files here"),
+            created => created.unwrap(),
+        };
+        file.write_all(b"content").unwrap();
+        assert_eq!(held.entries().unwrap().count(), 0);
+        held.create(&name("taken")).unwrap();
+        assert_eq!(held.link_unnamed(&file, &name("taken")), Err(Errno::EXIST));
+        held.link_unnamed(&file, &name("a")).unwrap();
+        assert_eq!(std::fs::read(directory.path().join("a")).unwrap(), b"content");
+        assert_eq!(held.lookup(&name("a")).unwrap().mode, 0o600);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_stays_either_way() {
+        let (_directory, held) = held();
+        held.create(&name("a")).unwrap();
+        held.create(&name("b")).unwrap();
+        held.create_directory(&name("d"), 0o700).unwrap();
+        let exists = Err(Errno::EXIST);
+        assert_eq!(held.rename(&name("a"), &held, &name("b"), Existing::Kept), exists);
+        assert_eq!(held.rename_by_link(&name("a"), &held, &name("b")), exists);
+        assert_eq!(held.rename_by_link(&name("d"), &held, &name("b")), exists);
+        held.rename_by_link(&name("a"), &held, &name("c")).unwrap();
+        held.rename_by_link(&name("d"), &held, &name("e")).unwrap();
+        held.rename(&name("c"), &held, &name("b"), Existing::Replaced).unwrap();
+        let mut left: Vec<_> =
+            held.entries().unwrap().map(|entry| entry.unwrap().name.into_bytes()).collect();
+        left.sort();
+        assert_eq!(left, [b"b", b"e"]);
+    }
+
+    #[test]
+    fn links_are_seen_and_not_followed() {
+        let (directory, held) = held();
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::os::unix::fs::symlink(secret.path(), directory.path().join("l")).unwrap();
+        let before = std::fs::metadata(secret.path()).unwrap().modified().unwrap();
+        let link = name("l");
+        assert_eq!(held.lookup(&link).unwrap().kind, Kind::Link);
+        assert_eq!(held.open(&link, Purpose::Read).err(), Some(Errno::LOOP));
+        assert_eq!(held.open(&link, Purpose::Append).err(), Some(Errno::LOOP));
+        assert_eq!(held.create(&link).err(), Some(Errno::EXIST));
+        assert!(held.subdirectory(&link).is_err() && held.open_directory(&link).is_err());
+        held.set_modified(&link, Moment { seconds: 1, nanoseconds: 0 }).unwrap();
+        held.remove(&link).unwrap();
+        assert_eq!(std::fs::metadata(secret.path()).unwrap().modified().unwrap(), before);
+    }
+
+    #[test]
+    fn a_lock_is_held_until_the_file_is_closed() {
+        let (_directory, held) = held();
+        let first = held.create(&name("a")).unwrap();
+        let second = held.open(&name("a"), Purpose::Read).unwrap();
+        assert_eq!(crate::file::try_lock(&first), Ok(true));
+        assert_eq!(crate::file::try_lock(&second), Ok(false));
+        drop(first);
+        assert_eq!(crate::file::try_lock(&second), Ok(true));
+    }
+}

@@ -8,6 +8,7 @@
 //! becomes a new file nevertheless: other hard links to the old one, its access list and its
 //! extended attributes stay with the old content.
 
+mod change;
 mod hidden;
 mod leftovers;
 mod listing;
@@ -25,11 +26,11 @@ use std::time::Duration;
 use twoport_proto::path::VirtualPath;
 use twoport_proto::time::Timestamp;
 use twoport_sys::Errno;
-use twoport_sys::beneath::{Purpose, Root};
-use twoport_sys::directory::{Directory, Existing, Name};
+use twoport_sys::beneath::Root;
+use twoport_sys::directory::{Directory, Name};
 use twoport_sys::file::{self, Kind as FileKind, Metadata, Moment};
 
-use self::place::{Place, below, may_be_made, place, target, visible};
+use self::place::{Place, below, place, target, visible};
 use self::plan::must_be_file;
 use super::error::{During as _, Operation, Reason, Result};
 use super::{Identity, Kind, Listing, Sink, Source, Stat, Storage, Upload};
@@ -181,119 +182,6 @@ impl Disk {
             }
             Err(reason) => Err(reason),
         }
-    }
-
-    fn new_directory(&self, path: &VirtualPath) -> Result<(), Reason> {
-        if path.is_root() {
-            return Err(Reason::Exists);
-        }
-        may_be_made(path)?;
-        let Place { directory, name } = self.place(path)?;
-        directory.create_directory(&name, self.options.directory_mode)?;
-        // The umask may have taken bits away; set-group-ID of the parent stays as inherited.
-        let made = directory.open_directory(&name)?;
-        let mode = file::metadata(&made)?.mode;
-        let wanted = mode & 0o7000 | self.options.directory_mode;
-        if mode != wanted {
-            file::set_mode(&made, wanted)?;
-        }
-        self.flush(&directory)
-    }
-
-    fn remove_empty(&self, path: &VirtualPath) -> Result<(), Reason> {
-        visible(path)?;
-        let Place { directory, name } = self.place(path)?;
-        match directory.remove_directory(&name) {
-            Err(Errno::NOTEMPTY | Errno::EXIST) => {
-                leftovers::clear(&directory.subdirectory(&name)?)?;
-                Ok(directory.remove_directory(&name)?)
-            }
-            removed => Ok(removed?),
-        }
-    }
-
-    fn remove_file(&self, path: &VirtualPath) -> Result<(), Reason> {
-        visible(path)?;
-        let place = self.place(path)?;
-        match self.shown(&place) {
-            Err(Reason::NotFound) if self.forget_kept(&place)? => Ok(()),
-            Err(reason) => Err(reason),
-            Ok(metadata) if metadata.kind == FileKind::Directory => Err(Reason::IsADirectory),
-            Ok(_) => {
-                place.directory.remove(&place.name)?;
-                self.forget_kept(&place).map(drop)
-            }
-        }
-    }
-
-    fn move_name(&self, from: &VirtualPath, to: &VirtualPath, over: bool) -> Result<(), Reason> {
-        visible(from)?;
-        may_be_made(to)?;
-        let (source, goal) = (self.place(from)?, self.place(to)?);
-        let moved = self.shown(&source)?;
-        if from == to {
-            return Ok(());
-        }
-        let is_directory = moved.kind == FileKind::Directory;
-        if is_directory && to.is_within(from) {
-            return Err(Reason::IntoItself);
-        }
-        let only_a_file = |there: Metadata| {
-            over && !is_directory && there.kind != FileKind::Directory && !self.hides(there.kind)
-        };
-        if goal.look()?.is_some_and(|there| !only_a_file(there)) {
-            return Err(Reason::Exists);
-        }
-        let existing = if over && !is_directory { Existing::Replaced } else { Existing::Kept };
-        match source.directory.rename(&source.name, &goal.directory, &goal.name, existing) {
-            // What the kernel says of a directory that links led into itself.
-            Err(Errno::INVAL) => return Err(Reason::IntoItself),
-            Err(Errno::ISDIR | Errno::NOTEMPTY) => return Err(Reason::Exists),
-            renamed => renamed?,
-        }
-        self.forget_kept(&goal)?;
-        self.flush(&goal.directory)?;
-        self.flush(&source.directory)
-    }
-
-    fn date(&self, path: &VirtualPath, modified: Timestamp) -> Result<(), Reason> {
-        visible(path)?;
-        let moment = Moment { seconds: modified.seconds, nanoseconds: modified.nanoseconds };
-        if path.is_root() {
-            let root = self.root().directory(b"", self.options.links.follow())?;
-            return Ok(root.set_own_modified(moment)?);
-        }
-        let target = target(self.root(), path, self.options.links)?;
-        match target.old {
-            Some(old) if !self.hides(old.kind) => {
-                Ok(target.place.directory.set_modified(&target.place.name, moment)?)
-            }
-            _ => Err(Reason::NotFound),
-        }
-    }
-
-    /// Opens the file or directory to set its mode: by name, a link put in its place meanwhile
-    /// would be followed.
-    fn permit(&self, path: &VirtualPath, mode: u32) -> Result<(), Reason> {
-        if path.is_root() {
-            return Err(Reason::RootDirectory);
-        }
-        if self.metadata(path)?.kind == FileKind::Other {
-            return Err(Reason::NotARegularFile);
-        }
-        let follow = self.options.links.follow();
-        let open = match self.root().file(below(path), Purpose::Read, follow) {
-            Err(Errno::ACCESS) => self.root().file(below(path), Purpose::Write, follow),
-            opened => opened,
-        };
-        let open = open.map_err(Reason::of_resolving)?;
-        let now = file::metadata(&open)?;
-        let kept_bits = match now.kind {
-            FileKind::Directory => now.mode & 0o7000,
-            FileKind::File => 0,
-            FileKind::Link | FileKind::Other => return Err(Reason::NotARegularFile),
-        };
-        Ok(file::set_mode(&open, kept_bits | mode & 0o777)?)
     }
 
     fn room(&self, path: &VirtualPath) -> Result<u64, Reason> {
