@@ -3,6 +3,7 @@
 //! It knows no protocol: what the end of data means is decided by the machine that is told of it.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -89,34 +90,59 @@ pub async fn send<S: Source>(
     Ok(source)
 }
 
-/// Receives until the peer closes. Gives the sink back, not yet committed.
+/// Receives until the peer closes, or until `cancel` is ready. Gives the sink back, not yet
+/// committed, however it ended; `Ok(false)` is the cancelled end.
 ///
 /// # Errors
-/// The first thing that failed; the sink is then dropped.
+/// The first thing that failed.
 pub async fn receive<S: Sink>(
     mut socket: TcpStream,
     mut sink: S,
     stall: Duration,
     progress: &Progress,
-) -> Result<S, PumpError<S::Error>> {
+    cancel: impl Future<Output = ()>,
+) -> (S, Result<bool, PumpError<S::Error>>) {
+    let mut cancel = pin!(cancel);
     let mut chunk = Vec::with_capacity(CHUNK);
     loop {
-        while chunk.len() < CHUNK {
-            let read = if chunk.is_empty() {
-                timeout(stall, socket.read_buf(&mut chunk)).await?
-            } else {
-                match socket.try_read_buf(&mut chunk) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    read => read.map_err(data_error)?,
-                }
-            };
-            progress.add(read);
-            if read == 0 {
-                return Ok(take(sink, chunk).await?.0);
-            }
+        let end = tokio::select! {
+            biased;
+            () = &mut cancel => Err(Ok(false)),
+            read = read_chunk(&mut socket, &mut chunk, stall, progress) => match read {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Ok(true)),
+                Err(error) => Err(Err(error)),
+            },
+        };
+        let taken;
+        (sink, chunk, taken) = take(sink, chunk).await;
+        match (end, taken) {
+            (_, Err(error)) => return (sink, Err(PumpError::Storage(error))),
+            (Err(end), Ok(())) => return (sink, end),
+            (Ok(()), Ok(())) => {}
         }
-        (sink, chunk) = take(sink, chunk).await?;
     }
+}
+
+/// Fills the chunk with what has come; `false` at the peer's close.
+async fn read_chunk<E>(
+    socket: &mut TcpStream,
+    chunk: &mut Vec<u8>,
+    stall: Duration,
+    progress: &Progress,
+) -> Result<bool, PumpError<E>> {
+    let mut read = timeout(stall, socket.read_buf(chunk)).await?;
+    while read > 0 {
+        progress.add(read);
+        if chunk.len() >= CHUNK {
+            return Ok(true);
+        }
+        read = match socket.try_read_buf(chunk) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            read => read.map_err(data_error)?,
+        };
+    }
+    Ok(false)
 }
 
 async fn fill<S: Source>(
@@ -128,28 +154,25 @@ async fn fill<S: Source>(
         source.fill(&mut chunk).map(|()| (source, chunk))
     })
     .await
+    .map_err(PumpError::Storage)
 }
 
-async fn take<S: Sink>(
-    mut sink: S,
-    mut chunk: Vec<u8>,
-) -> Result<(S, Vec<u8>), PumpError<S::Error>> {
+async fn take<S: Sink>(mut sink: S, mut chunk: Vec<u8>) -> (S, Vec<u8>, Result<(), S::Error>) {
     if chunk.is_empty() {
-        return Ok((sink, chunk));
+        return (sink, chunk, Ok(()));
     }
     blocking(move || {
-        sink.take(&chunk)?;
+        let taken = sink.take(&chunk);
         chunk.clear();
-        Ok((sink, chunk))
+        (sink, chunk, taken)
     })
     .await
 }
 
-async fn blocking<T: Send + 'static, E: Send + 'static>(
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, PumpError<E>> {
+/// Runs work that may block on a thread for it.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result.map_err(PumpError::Storage),
+        Ok(result) => result,
         Err(join) => match join.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             // The runtime shuts down; nobody waits for this any more.

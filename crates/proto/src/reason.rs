@@ -129,6 +129,8 @@ reasons! {
         "RFC 7151 §3: a host is chosen before the login.";
     HttpOnControl "http-on-control" "This is an FTP server, not HTTP"
         "A web browser or proxy speaks HTTP to the FTP port, or a page tries to abuse the port (ALPACA). The connection was closed.";
+    IntoItself "into-itself" "A directory cannot be moved into itself"
+        "Choose a target outside of it.";
     IsADirectory "is-a-directory" "Is a directory"
         "The command works on files. Use the directory commands, or name a file.";
     LanguageUnknown "language-unknown" "Only English is spoken here"

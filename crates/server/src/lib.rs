@@ -3,4 +3,14 @@
 
 pub mod accounts;
 pub mod config;
+pub mod job;
+pub mod limits;
+pub mod listen;
+pub mod log;
+pub mod serving;
+mod session;
 pub mod storage;
+pub mod transfer;
+pub mod world;
+
+pub use listen::{Handle, Server};

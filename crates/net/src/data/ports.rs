@@ -16,9 +16,6 @@ use twoport_proto::reason::Reason;
 
 use super::dial::canonical;
 
-/// The range where none is configured. Origin: the dynamic ports of RFC 6335 §6.
-pub const DEFAULT_RANGE: RangeInclusive<u16> = 49152..=65535;
-
 /// Ports that helpers in NATs and firewalls take for other protocols and rewrite: FTP, TFTP, RTSP,
 /// H.323, PPTP, SCCP, SIP. They are left out of every range.
 pub const HELPER_PORTS: [u16; 8] = [21, 69, 554, 1720, 1723, 2000, 5060, 5061];
@@ -102,12 +99,6 @@ impl Ports {
 
     fn with_free<T>(&self, work: impl FnOnce(&mut Vec<u16>) -> T) -> T {
         work(&mut self.free.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Default for Ports {
-    fn default() -> Self {
-        Self::new(DEFAULT_RANGE)
     }
 }
 

@@ -54,7 +54,8 @@ pub struct ListTarget {
     pub literal: Option<VirtualPath>,
     /// The path without options. Its last name may be a pattern.
     pub path: VirtualPath,
-    /// What NLST writes before a name that a pattern matched: the directory as the client gave it.
+    /// What NLST writes before the name of a file, or of those that a pattern matched: the
+    /// directory as the client gave it, so that the name can be used as it is (RFC 1123 §4.1.2.7).
     pub prefix: Vec<u8>,
     /// How it is written.
     pub form: Form,

@@ -77,6 +77,7 @@ impl Core {
                 self.failed_logins += 1;
                 let doublings = (self.failed_logins - 1).min(6);
                 let delay = self.policy.login_delay.saturating_mul(1 << doublings);
+                let delay = delay.min(self.policy.login_delay_max);
                 let last = self.failed_logins >= self.policy.login_attempts;
                 State::Refusing { until: self.now.after(delay), last }
             }

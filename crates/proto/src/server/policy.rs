@@ -12,7 +12,7 @@ pub struct Policy {
     pub greeting: Vec<u8>,
     /// How long a session may wait for a command. Origin: RFC 1123 §4.1.3.2 asks for 5 minutes at least.
     pub idle_timeout: Duration,
-    /// How long a connection may take to log in. Origin: ten times what a person needs to type.
+    /// How long a connection may take to log in. Origin: sshd's `LoginGraceTime`.
     pub login_timeout: Duration,
     /// How long a session may last in total; without end unless set.
     pub session_timeout: Option<Duration>,
@@ -23,6 +23,8 @@ pub struct Policy {
     pub login_attempts: u32,
     /// How long the first wrong password waits for its reply; each further one doubles it.
     pub login_delay: Duration,
+    /// The longest that a wrong password waits.
+    pub login_delay_max: Duration,
     /// How many unknown commands in a row end a connection. Origin: a person's typing errors are
     /// fewer, a port scanner's or an HTTP body's are more.
     pub unknown_limit: u32,
@@ -37,11 +39,12 @@ impl Default for Policy {
         Self {
             greeting: b"twoport ready.".to_vec(),
             idle_timeout: Duration::from_secs(300),
-            login_timeout: Duration::from_secs(60),
+            login_timeout: Duration::from_secs(120),
             session_timeout: None,
             data_timeout: Duration::from_secs(30),
             login_attempts: 3,
-            login_delay: Duration::from_millis(500),
+            login_delay: Duration::from_secs(1),
+            login_delay_max: Duration::from_secs(10),
             unknown_limit: 10,
             active: true,
             foreign_data: false,

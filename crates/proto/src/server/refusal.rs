@@ -75,6 +75,7 @@ pub const fn code(reason: Reason) -> Code {
         | R::CrossDevice
         | R::Exists
         | R::GlobNotSupported
+        | R::IntoItself
         | R::IsADirectory
         | R::NotADirectory
         | R::NotAPlainFile

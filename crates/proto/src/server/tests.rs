@@ -143,7 +143,7 @@ fn a_transfer_outlives_rein_but_its_user_does_not() {
 #[test]
 fn wrong_passwords_wait_longer_each_time_and_the_third_ends_the_connection() {
     let mut played = Played::new(Policy::default());
-    for (attempt, delay) in [(1, 500), (2, 1000), (3, 2000)] {
+    for (attempt, delay) in [(1, 1000), (2, 2000), (3, 4000)] {
         played.say("USER ann");
         played.say("PASS wrong");
         played.done(Outcome::Failed(Reason::LoginFailed));
@@ -183,7 +183,7 @@ fn quit_and_the_end_of_the_connection_let_or_do_not_let_a_transfer_finish() {
 #[test]
 fn each_deadline_says_what_it_was() {
     let mut played = Played::new(Policy::default());
-    played.passes(Duration::from_secs(60));
+    played.passes(Duration::from_secs(120));
     assert_eq!(played.replies(), ["421 No login in time."]);
     let mut played = Played::logged_in();
     played.passes(Duration::from_secs(300));

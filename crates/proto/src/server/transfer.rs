@@ -10,7 +10,6 @@ use crate::addr::{self, Family};
 use crate::code::Code;
 use crate::command::{Command, Epsv, Listing};
 use crate::data::{self, Channel};
-use crate::glob;
 use crate::path::{FtpPath, VirtualPath};
 use crate::reason::Reason;
 use crate::reply::Reply;
@@ -265,8 +264,7 @@ impl Core {
         let argument = listing.path.unwrap_or_else(|| FtpPath(Vec::new()));
         let Some(path) = self.path(request, &argument) else { return };
         let slash = argument.0.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
-        let is_pattern = glob::is_pattern(&argument.0);
-        let prefix = argument.0.get(..slash).filter(|_| is_pattern).unwrap_or_default().to_vec();
+        let prefix = argument.0.get(..slash).unwrap_or_default().to_vec();
         let files = !matches!(form, Form::Facts(_));
         let shown = path.as_bytes().to_vec();
         let target = ListTarget { literal, path, prefix, form, files };

@@ -116,6 +116,11 @@ impl Accounts {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Account>> {
         self.entries.values().map(|entry| &entry.account)
     }
+
+    /// The accounts by name, that of visitors last.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.iter().chain(&self.visitors)
+    }
 }
 
 impl fmt::Debug for Accounts {

@@ -1,0 +1,256 @@
+//! The server: listens, counts sessions in, and ends them in good order.
+//!
+//! What happens on an accepted connection is the session's driver's matter.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use twoport_net::data::dial::canonical;
+use twoport_proto::code::Code;
+use twoport_proto::reason::Reason;
+use twoport_proto::reply::Reply;
+use twoport_proto::server::{Decision, Note};
+
+use crate::accounts::Accounts;
+use crate::config::Config;
+use crate::limits::Census;
+use crate::log::{self, Who};
+use crate::serving::Serving;
+use crate::session::{Driver, Stop};
+
+/// How many connections the kernel may keep until they are accepted. Origin: a burst of clients
+/// that come back after a cut; Linux's own limit is 4096.
+const BACKLOG: i32 = 1024;
+
+/// How often leftovers of cut uploads are looked for.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// A server that listens. [`Server::run`] serves.
+#[derive(Debug)]
+pub struct Server {
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    shared: Arc<Shared>,
+}
+
+/// A hold on a running server. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Handle(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    serving: watch::Sender<Arc<Serving>>,
+    stop: watch::Sender<Stop>,
+    census: Census,
+    sessions: AtomicU64,
+}
+
+impl Server {
+    /// Listens at the configured addresses; without any at port 21 of all addresses, or, without
+    /// the right to it, at 2121.
+    ///
+    /// # Errors
+    /// What the system says, with the address.
+    pub fn bind(config: Config, accounts: Accounts) -> io::Result<Self> {
+        let listeners = match &config.server.listen {
+            Some(addresses) => {
+                addresses.iter().map(|address| listen(*address)).collect::<io::Result<_>>()?
+            }
+            None => listen_anywhere(21).or_else(|_| listen_anywhere(2121))?,
+        };
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let serving = Arc::new(Serving::new(config, accounts, None)?);
+        let shared = Shared {
+            serving: watch::Sender::new(serving),
+            stop: watch::Sender::new(Stop::No),
+            census: Census::default(),
+            sessions: AtomicU64::new(0),
+        };
+        Ok(Self { listeners, addresses, shared: Arc::new(shared) })
+    }
+
+    /// The addresses it listens at.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// A hold on the server, to stop or reload it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.shared))
+    }
+
+    /// Serves until it is stopped and the last session has ended.
+    pub async fn run(self) {
+        let mut accepting = JoinSet::new();
+        for listener in self.listeners {
+            accepting.spawn(accept(listener, Arc::clone(&self.shared)));
+        }
+        accepting.spawn(sweep(Arc::clone(&self.shared)));
+        let stop = &self.shared.stop;
+        // An error would mean that the sender is gone, and `self` holds it.
+        let _: Result<_, _> = stop.subscribe().wait_for(|stop| *stop != Stop::No).await;
+        accepting.shutdown().await;
+        let patience = self.shared.serving.borrow().config().timeouts.shutdown_timeout;
+        // Each session holds a receiver, so that a channel without one is a server without one.
+        if timeout(patience, stop.closed()).await.is_err() {
+            stop.send_replace(Stop::Now);
+            if timeout(LAST, stop.closed()).await.is_err() {
+                let left = self.shared.census.sessions();
+                tracing::warn!(target: "twoport", left, "sessions did not end in time");
+            }
+        }
+    }
+}
+
+/// How long the sessions may take for their last reply.
+const LAST: Duration = Duration::from_secs(5);
+
+impl Handle {
+    /// Stops the server: no new sessions; transfers may finish within the configured time, if
+    /// `gracefully`; each session is told why.
+    pub fn stop(&self, gracefully: bool) {
+        let stop = if gracefully { Stop::Gracefully } else { Stop::Now };
+        self.0.stop.send_replace(stop);
+    }
+
+    /// Puts another configuration into force for new sessions. Those under way keep the old one,
+    /// and so do the addresses the server listens at.
+    ///
+    /// # Errors
+    /// A file of the configuration cannot be opened; the old one stays in force.
+    pub fn reload(&self, config: Config, accounts: Accounts) -> io::Result<()> {
+        let former = self.0.serving.borrow().clone();
+        if config.server.listen != former.config().server.listen {
+            tracing::warn!(target: "twoport", "a new `listen` takes effect at the next start");
+        }
+        let serving = Serving::new(config, accounts, Some(&former))?;
+        self.0.serving.send_replace(Arc::new(serving));
+        Ok(())
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn sessions(&self) -> u32 {
+        self.0.census.sessions()
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => admit(stream, canonical(peer), &shared),
+            // Descriptors ran out, most likely: serving those who are in frees some.
+            Err(error) => {
+                tracing::error!(target: "twoport", %error, "a connection was not accepted");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
+    let Ok(local) = stream.local_addr().map(canonical) else { return };
+    let serving = Arc::clone(&shared.serving.borrow());
+    let number = shared.sessions.fetch_add(1, Ordering::Relaxed) + 1;
+    match shared.census.enter(peer.ip(), &serving.most) {
+        Ok(place) => {
+            let stop = shared.stop.subscribe();
+            let driver = Driver::new(stream, (local, peer), number, serving, place, stop);
+            tokio::spawn(driver.run());
+        }
+        Err(reason) => {
+            let who = Who { session: number, peer: peer.ip(), user: None, anonymous: false };
+            log::note(&who, &Note::why(Decision::Close, "session", reason));
+            tokio::spawn(turn_away(stream, reason));
+        }
+    }
+}
+
+/// Says why, and closes.
+async fn turn_away(mut stream: TcpStream, reason: Reason) {
+    let mut reply = Vec::new();
+    Reply::why(Code::SERVICE_CLOSING, reason).encode(&mut reply);
+    // A client that does not take it has gone its own way.
+    let _: Result<_, _> = timeout(LAST, async {
+        stream.write_all(&reply).await?;
+        stream.shutdown().await
+    })
+    .await;
+}
+
+/// Removes what was kept of cut uploads for long enough, now and every hour.
+async fn sweep(shared: Arc<Shared>) {
+    loop {
+        let serving = Arc::clone(&shared.serving.borrow());
+        let disks = twoport_net::pump::blocking(move || {
+            let keep = serving.partial_keep();
+            serving.disks().into_iter().map(|disk| disk.sweep(keep)).collect::<Vec<_>>()
+        });
+        for mut walk in disks.await {
+            loop {
+                let (entries, next) = twoport_net::pump::blocking(move || {
+                    let swept = walk.step(SWEEP_STEP);
+                    (swept.entries, walk)
+                })
+                .await;
+                walk = next;
+                if entries < SWEEP_STEP {
+                    break;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+        sleep(SWEEP).await;
+    }
+}
+
+/// How many entries are looked at in one go, between pauses that leave the disk to others.
+const SWEEP_STEP: usize = 1000;
+
+/// Listens at a port of all addresses, IPv6 and IPv4 apart: each connection then has the family
+/// that its client sees. A host without one of the two serves the other.
+fn listen_anywhere(port: u16) -> io::Result<Vec<TcpListener>> {
+    let v6 = listen(SocketAddr::from(([0_u16; 8], port)));
+    let v4 = listen(SocketAddr::from(([0_u8; 4], port)));
+    match (v6, v4) {
+        (Ok(v6), Ok(v4)) => Ok(vec![v6, v4]),
+        (Err(v6), Ok(v4)) if no_such_family(&v6) => Ok(vec![v4]),
+        (Ok(v6), Err(v4)) if no_such_family(&v4) => Ok(vec![v6]),
+        (_, Err(error)) | (Err(error), _) => Err(error),
+    }
+}
+
+fn no_such_family(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let bound = || {
+        let kind = Type::STREAM.nonblocking().cloexec();
+        let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    bound().map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
+    })
+}

@@ -1,0 +1,166 @@
+//! What all sessions of a server share at a time: the configuration made into things.
+//!
+//! A reload makes a new one; sessions keep the one they began with.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use twoport_net::clock;
+use twoport_net::data::ports::Ports;
+use twoport_proto::server::Policy;
+
+use crate::accounts::{Account, Accounts};
+use crate::config::Config;
+use crate::config::words::ForeignData;
+use crate::limits::Most;
+use crate::log::Xferlog;
+use crate::storage::disk::Options;
+use crate::storage::owners::Owners;
+use crate::storage::{Disk, Storage};
+use crate::world::World;
+
+/// How many passwords are checked at a time. Origin: each takes 19 MiB and a core while it lasts.
+const CHECKS: usize = 4;
+
+/// A configuration in force.
+#[derive(Debug)]
+pub struct Serving {
+    /// The rules of a session.
+    pub policy: Arc<Policy>,
+    /// Who may log in.
+    pub accounts: Accounts,
+    /// The passive ports.
+    pub ports: Ports,
+    /// How many sessions there may be.
+    pub most: Most,
+    /// How long a transfer may move no byte.
+    pub stall_timeout: Duration,
+    /// How often a quiet control connection is probed.
+    pub keep_alive: Duration,
+    /// The address that PASV announces, unless it is the connection's own.
+    pub public_address: Option<IpAddr>,
+    /// Whether active connections shall come from port 20.
+    pub from_port_20: bool,
+    /// The transfers' own log.
+    pub xferlog: Option<Xferlog>,
+    /// Bounds the checks of passwords that run at a time.
+    pub checks: Arc<Semaphore>,
+    config: Config,
+    owners: Arc<Owners>,
+    disks: Mutex<HashMap<PathBuf, Disk>>,
+}
+
+impl Serving {
+    /// Puts a configuration into force, as far as that is not the listener's. `former` keeps its
+    /// ledger of ports if the range is the same: leases are out.
+    ///
+    /// # Errors
+    /// A file that cannot be opened.
+    pub fn new(config: Config, accounts: Accounts, former: Option<&Self>) -> io::Result<Self> {
+        let range = config.data.passive_ports;
+        let ports = match former {
+            Some(former) if former.config.data.passive_ports == range => former.ports.clone(),
+            _ => Ports::new(range.low..=range.high),
+        };
+        let xferlog = config.log.xferlog.as_deref().map(Xferlog::open).transpose()?;
+        let limits = &config.limits;
+        Ok(Self {
+            policy: Arc::new(policy(&config)),
+            accounts,
+            ports,
+            most: Most {
+                sessions: limits.max_sessions,
+                sessions_per_ip: limits.max_sessions_per_ip,
+                unauthenticated: limits.max_unauthenticated,
+                unauthenticated_per_ip: limits.max_unauthenticated_per_ip,
+            },
+            stall_timeout: config.timeouts.stall_timeout,
+            keep_alive: config.timeouts.keep_alive,
+            public_address: config.data.public_address,
+            from_port_20: config.data.active_from_port_20,
+            xferlog,
+            checks: Arc::new(Semaphore::new(CHECKS)),
+            owners: Arc::new(Owners::of_host()),
+            disks: Mutex::default(),
+            config,
+        })
+    }
+
+    /// What an account can reach. Blocks.
+    ///
+    /// # Errors
+    /// Its root is gone.
+    pub fn world(&self, account: &Account) -> io::Result<World> {
+        let storage: Arc<dyn Storage> = Arc::new(self.disk(account)?);
+        Ok(World {
+            storage,
+            permissions: account.permissions,
+            owners: Arc::clone(&self.owners),
+            listing_limit: self.config.limits.listing_limit,
+            ascii_size_limit: self.config.limits.ascii_size_limit.0,
+            today: clock::today,
+        })
+    }
+
+    /// The disks of all accounts, for sweeping. Blocks.
+    #[must_use]
+    pub fn disks(&self) -> Vec<Disk> {
+        let roots: HashMap<_, _> = self.accounts.all().map(|a| (a.root.clone(), a)).collect();
+        roots.values().filter_map(|account| self.disk(account).ok()).collect()
+    }
+
+    /// How long parts of cut uploads are kept.
+    #[must_use]
+    pub const fn partial_keep(&self) -> Duration {
+        self.config.storage.partial_keep
+    }
+
+    /// The configuration it was made from.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn disk(&self, account: &Account) -> io::Result<Disk> {
+        let storage = &self.config.storage;
+        let options = Options {
+            links: storage.links,
+            durable: storage.durable,
+            file_mode: 0o666 & !storage.umask.0,
+            directory_mode: 0o777 & !storage.umask.0,
+            keep: storage.partial_keep,
+            account: account.name.as_bytes().to_vec(),
+            ..Options::default()
+        };
+        let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(disk) = disks.get(&account.root) {
+            return Ok(disk.with_options(options));
+        }
+        let disk = Disk::open(&account.root, options)?;
+        disks.insert(account.root.clone(), disk.clone());
+        Ok(disk)
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    let (timeouts, limits, data) = (&config.timeouts, &config.limits, &config.data);
+    Policy {
+        greeting: config.server.banner.clone().into_bytes(),
+        idle_timeout: timeouts.idle_timeout,
+        login_timeout: timeouts.login_timeout,
+        session_timeout: timeouts.session_timeout,
+        data_timeout: timeouts.data_timeout,
+        login_attempts: limits.login_attempts,
+        login_delay: limits.login_delay.unwrap_or_default(),
+        login_delay_max: limits.login_delay_max,
+        active: data.active,
+        foreign_data: data.foreign_data == ForeignData::Allow,
+        ..Policy::default()
+    }
+}

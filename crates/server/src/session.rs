@@ -1,0 +1,317 @@
+//! The driver of a session: carries a control connection's bytes to its machine, and out into the
+//! world what the machine decides.
+//!
+//! It decides nothing about the protocol. Each turn of [`Driver::run`] gives the machine one input
+//! and drains its effects.
+
+mod channel;
+mod control;
+mod work;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+
+use twoport_net::clock;
+use twoport_proto::code::Code;
+use twoport_proto::reason::Reason;
+use twoport_proto::server::{
+    DataEvent, Decision, Effect, Input, Job, Note, Outcome, Session, Ticket,
+};
+use twoport_proto::time::Time;
+
+use self::channel::Channel;
+use self::control::Control;
+use self::work::{Finished, Moving, Phase, Slot};
+use crate::job;
+use crate::limits::Place;
+use crate::log::{self, Transferred, Who};
+use crate::serving::Serving;
+use crate::transfer::{Opened, Receiving};
+use crate::world::World;
+
+/// How far the server is on its way to its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It serves.
+    #[default]
+    No,
+    /// Transfers may finish.
+    Gracefully,
+    /// All is closed.
+    Now,
+}
+
+/// A session under way.
+pub(crate) struct Driver {
+    session: Session,
+    control: Control,
+    channel: Channel,
+    serving: Arc<Serving>,
+    place: Place,
+    who: Who,
+    world: Option<World>,
+    /// The job that the session waits for.
+    job: Slot,
+    /// The transfer, from the opening of its file to its end.
+    transfer: Slot,
+    moving: Moving,
+    inputs: VecDeque<Input>,
+    stop: watch::Receiver<Stop>,
+    open: bool,
+}
+
+impl Driver {
+    /// A session on a connection just accepted.
+    pub(crate) fn new(
+        stream: TcpStream,
+        (local, peer): (SocketAddr, SocketAddr),
+        number: u64,
+        serving: Arc<Serving>,
+        place: Place,
+        stop: watch::Receiver<Stop>,
+    ) -> Self {
+        let session = Session::new(Arc::clone(&serving.policy), local, peer, clock::now());
+        let who = Who { session: number, peer: peer.ip(), user: None, anonymous: false };
+        Self {
+            session,
+            control: Control::new(stream, &serving),
+            channel: Channel::new(local, peer, &serving),
+            serving,
+            place,
+            who,
+            world: None,
+            job: Slot::default(),
+            transfer: Slot::default(),
+            moving: Moving::default(),
+            inputs: VecDeque::new(),
+            stop,
+            open: true,
+        }
+    }
+
+    /// Runs the session to its end.
+    pub(crate) async fn run(mut self) {
+        self.drain().await;
+        while self.open {
+            let input = match self.inputs.pop_front() {
+                Some(input) => input,
+                None => self.wait().await,
+            };
+            self.give(input);
+            self.drain().await;
+        }
+        self.control.close().await;
+    }
+
+    fn give(&mut self, input: Input) {
+        let now = clock::now();
+        if matches!(input, Input::Line(_)) && self.session.is_transferring() {
+            self.session.handle(now, Input::Progress(self.moving.progress.bytes()));
+        }
+        self.session.handle(now, input);
+    }
+
+    /// Waits for whatever happens first.
+    async fn wait(&mut self) -> Input {
+        loop {
+            self.commit_received();
+            let deadline = self.session.deadline();
+            let wants_lines = self.session.wants_lines();
+            tokio::select! {
+                finished = self.transfer.finished() => {
+                    if let Some(input) = self.transfer_finished(finished) {
+                        return input;
+                    }
+                }
+                finished = self.job.finished() => {
+                    if let Some(input) = self.job_finished(finished) {
+                        return input;
+                    }
+                }
+                event = self.channel.accept() => return Input::Data(event),
+                input = self.control.read(), if wants_lines => return input,
+                () = reached(deadline) => return Input::Timer,
+                stop = stopping(&mut self.stop) => return match stop {
+                    Stop::Now => Input::Terminate,
+                    Stop::No | Stop::Gracefully => Input::Shutdown,
+                },
+            }
+            if let Some(input) = self.inputs.pop_front() {
+                return input;
+            }
+        }
+    }
+
+    /// Carries out all that the machine wants done.
+    async fn drain(&mut self) {
+        while let Some(effect) = self.session.poll() {
+            match effect {
+                Effect::Reply(reply) => {
+                    let is_alone = matches!(reply.code, Code::PASSIVE | Code::EXTENDED_PASSIVE);
+                    self.control.reply(&reply, is_alone).await;
+                }
+                Effect::Run(ticket, job) => self.run_job(ticket, job),
+                Effect::Dial(target) => self.transfer = self.channel.dial(target),
+                Effect::Transfer(ticket) => self.start(ticket),
+                Effect::Cancel(ticket) => self.cancel(ticket),
+                Effect::Unlisten => self.channel.close(),
+                Effect::Note(note) => self.note(&note),
+                Effect::Close => self.open = false,
+            }
+        }
+        self.control.flush().await;
+        if self.control.is_lost() {
+            self.inputs.push_back(Input::Eof);
+        }
+    }
+
+    fn run_job(&mut self, ticket: Ticket, job: Job) {
+        match (job, &self.world) {
+            (Job::LogIn { user, password }, _) => {
+                self.job = work::log_in(ticket, Arc::clone(&self.serving), user, password);
+            }
+            (Job::Listen(_), _) => {
+                let outcome = self.channel.listen(&self.serving.ports);
+                self.inputs.push_back(Input::Done(ticket, outcome));
+            }
+            (job, Some(world)) => {
+                let opens =
+                    matches!(job, Job::OpenRead { .. } | Job::OpenWrite { .. } | Job::OpenList(_));
+                let world = world.clone();
+                let slot = Slot::blocking(move || {
+                    let (outcome, opened) = job::run(&world, job);
+                    Finished::Job { ticket, outcome, opened }
+                });
+                *if opens { &mut self.transfer } else { &mut self.job } = slot;
+            }
+            (_, None) => {
+                let outcome = Outcome::Failed(Reason::LoginRequired);
+                self.inputs.push_back(Input::Done(ticket, outcome));
+            }
+        }
+    }
+
+    fn job_finished(&mut self, finished: Finished) -> Option<Input> {
+        match finished {
+            Finished::Job { ticket, outcome, .. } => Some(Input::Done(ticket, outcome)),
+            Finished::LoggedIn { ticket, account, world } => {
+                let outcome = Outcome::LoggedIn(account.permissions);
+                self.who.user = Some(account.name.clone());
+                self.who.anonymous = account.anonymous;
+                self.world = Some(world);
+                self.place.authenticated();
+                Some(Input::Done(ticket, outcome))
+            }
+            Finished::Dialled(_) | Finished::Received { .. } => None,
+        }
+    }
+
+    /// A step of a transfer is done.
+    fn transfer_finished(&mut self, finished: Finished) -> Option<Input> {
+        match finished {
+            Finished::Job { ticket, outcome, opened } => {
+                if let Some(opened) = opened {
+                    self.moving.opened = Some((ticket, opened));
+                }
+                Some(Input::Done(ticket, outcome))
+            }
+            Finished::Dialled(Ok(stream)) => {
+                self.channel.hold(stream);
+                Some(Input::Data(DataEvent::Dialled))
+            }
+            Finished::Dialled(Err(reason)) => Some(Input::Data(DataEvent::DialFailed(reason))),
+            Finished::Received { ticket, receiving } => {
+                self.received(ticket, receiving);
+                None
+            }
+            Finished::LoggedIn { .. } => None,
+        }
+    }
+
+    /// Begins to commit an upload of which all bytes are here. It counts only if the client is still
+    /// there to be told: one that was killed closes both its connections, and the file may be half.
+    /// So the machine hears first what has come on the control connection.
+    fn received(&mut self, ticket: Ticket, receiving: Receiving) {
+        self.moving.received = Some((ticket, receiving));
+        self.inputs.extend(self.control.read_now());
+    }
+
+    fn commit_received(&mut self) {
+        if let Some((ticket, receiving)) = self.moving.received.take() {
+            self.transfer = work::commit(ticket, receiving, self.moving.progress.clone());
+            self.moving.phase = Phase::Committing;
+        }
+    }
+
+    /// Begins to move the bytes of what is open under the ticket.
+    fn start(&mut self, ticket: Ticket) {
+        let stall = self.serving.stall_timeout;
+        let opened = self.moving.opened.take_if(|(opened, _)| *opened == ticket);
+        let (Some((_, opened)), Some(stream)) = (opened, self.channel.take()) else {
+            let outcome = Outcome::Broken { reason: Reason::LocalError, bytes: 0 };
+            self.inputs.push_back(Input::Done(ticket, outcome));
+            return;
+        };
+        self.moving.begin(&opened);
+        let progress = self.moving.progress.clone();
+        self.transfer = match opened {
+            Opened::Read(reading) => work::send(ticket, stream, reading, (stall, progress)),
+            Opened::List(rows) => work::send(ticket, stream, rows, (stall, progress)),
+            Opened::Write(writing) => {
+                let cancelled = self.moving.cancellation();
+                work::receive(ticket, stream, writing, (stall, progress), cancelled)
+            }
+        };
+    }
+
+    /// Stops what runs under the ticket. What was received is kept for resume, which takes a while;
+    /// a commit under way can no longer be stopped.
+    fn cancel(&mut self, ticket: Ticket) {
+        let progress = self.moving.progress.clone();
+        self.moving.opened = None;
+        if let Some((_, receiving)) = self.moving.received.take() {
+            self.transfer = work::keep(ticket, receiving, progress);
+        } else if self.moving.phase == Phase::Sending {
+            self.transfer = Slot::default();
+            let outcome = Outcome::Broken { reason: Reason::Aborted, bytes: progress.bytes() };
+            self.inputs.push_back(Input::Done(ticket, outcome));
+        } else {
+            self.moving.cancel();
+        }
+        self.channel.close();
+    }
+
+    fn note(&mut self, note: &Note) {
+        log::note(&self.who, note);
+        if matches!(note.decision, Decision::Complete | Decision::Break) {
+            let date = clock::today();
+            let took = clock::now().since(self.moving.began);
+            if let Some(xferlog) = &self.serving.xferlog {
+                let ascii = self.moving.ascii;
+                xferlog.write(&self.who, Transferred { date, took, ascii, note });
+            }
+            self.channel.rest(&self.serving.ports);
+        }
+    }
+}
+
+async fn reached(deadline: Option<Time>) {
+    match deadline {
+        Some(deadline) => sleep_until(clock::instant(deadline)).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Ready each time the server goes a step nearer to its end.
+async fn stopping(stop: &mut watch::Receiver<Stop>) -> Stop {
+    match stop.changed().await {
+        Ok(()) => *stop.borrow_and_update(),
+        // The server is gone without a word: a test's, or a panic's doing.
+        Err(_) => std::future::pending().await,
+    }
+}

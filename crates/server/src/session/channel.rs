@@ -1,0 +1,139 @@
+//! The data connection as the driver holds it: a passive port that waits, or a connection that is
+//! up and not yet used.
+//!
+//! Whose connection it is was decided in `twoport_proto::data`; a stranger is closed without a word
+//! and the port goes on waiting.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use twoport_net::data::dial::{self, From};
+use twoport_net::data::ports::{Lease, Ports};
+use twoport_proto::data;
+use twoport_proto::server::{DataEvent, Outcome};
+
+use super::work::{Finished, Slot};
+use crate::serving::Serving;
+
+/// How long an active connection may be in the making; the session's own deadline is shorter.
+const LONGEST_DIAL: Duration = Duration::from_secs(3600);
+
+/// The privileged data port (RFC 959 §3.2).
+const DATA_PORT: u16 = 20;
+
+/// A session's data connections, one at a time.
+pub(super) struct Channel {
+    local: IpAddr,
+    peer: IpAddr,
+    announced: IpAddr,
+    foreign: bool,
+    from_port_20: bool,
+    lease: Option<Lease>,
+    /// Whether the lease's port was announced and nobody has come yet.
+    offered: bool,
+    held: Option<TcpStream>,
+}
+
+impl Channel {
+    pub(super) fn new(local: SocketAddr, peer: SocketAddr, serving: &Serving) -> Self {
+        let local = local.ip().to_canonical();
+        // PASV carries IPv4 only, and an EPSV announces no address at all.
+        let announced = serving.public_address.filter(|_| local.is_ipv4()).unwrap_or(local);
+        Self {
+            local,
+            peer: peer.ip().to_canonical(),
+            announced,
+            foreign: serving.policy.foreign_data,
+            from_port_20: serving.from_port_20,
+            lease: None,
+            offered: false,
+            held: None,
+        }
+    }
+
+    /// Listens for the client, on the port of the last offer if the session still has it.
+    pub(super) fn listen(&mut self, ports: &Ports) -> Outcome {
+        self.held = None;
+        let lease = match self.lease.take() {
+            Some(lease) => Ok(lease),
+            None => ports.lease(self.local),
+        };
+        match lease {
+            Ok(lease) => {
+                lease.drain();
+                let address = SocketAddr::from((self.announced, lease.port()));
+                self.lease = Some(lease);
+                self.offered = true;
+                Outcome::Listening(address)
+            }
+            Err(error) => {
+                if let Some(source) = error.source {
+                    tracing::error!(target: "twoport", error = %source, "no passive port can be opened");
+                }
+                Outcome::Failed(error.reason)
+            }
+        }
+    }
+
+    /// The client's connection to the offered port, or a stranger's, which is closed.
+    pub(super) async fn accept(&mut self) -> DataEvent {
+        let Some(lease) = self.lease.as_ref().filter(|_| self.offered) else {
+            return std::future::pending().await;
+        };
+        loop {
+            let (stream, from) = match lease.accept().await {
+                Ok(accepted) => accepted,
+                // The connection was gone before it was accepted, or descriptors ran out.
+                Err(error) => {
+                    tracing::warn!(target: "twoport", %error, "a data connection was not accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            if !data::is_client(from.ip(), self.peer, self.foreign) {
+                return DataEvent::Stranger(from);
+            }
+            self.offered = false;
+            self.held = Some(stream);
+            return DataEvent::Arrived;
+        }
+    }
+
+    /// Connects to the client from the control connection's own address.
+    pub(super) fn dial(&self, target: SocketAddr) -> Slot {
+        let port = self.from_port_20.then_some(DATA_PORT);
+        let from = From { address: self.local, port };
+        Slot::new(async move {
+            let dialled = dial::dial(target, from, LONGEST_DIAL).await;
+            Finished::Dialled(dialled.map_err(|error| error.reason))
+        })
+    }
+
+    /// Keeps a connection until its transfer begins.
+    pub(super) fn hold(&mut self, stream: TcpStream) {
+        self.held = Some(stream);
+    }
+
+    /// The connection, for its transfer.
+    pub(super) const fn take(&mut self) -> Option<TcpStream> {
+        self.held.take()
+    }
+
+    /// Closes the port and a connection that was not used.
+    pub(super) fn close(&mut self) {
+        self.held = None;
+        self.lease = None;
+        self.offered = false;
+    }
+
+    /// After a transfer: the session keeps its port for the next one unless ports are short.
+    pub(super) fn rest(&mut self, ports: &Ports) {
+        self.held = None;
+        self.offered = false;
+        if ports.is_short() {
+            self.lease = None;
+        }
+    }
+}

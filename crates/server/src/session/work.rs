@@ -1,0 +1,233 @@
+//! What runs beside a session's control connection: a job, and a transfer step by step.
+//!
+//! Blocking work runs on the runtime's threads for it. What comes back is a [`Finished`].
+
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use twoport_net::clock;
+use twoport_net::pump::{self, Progress, PumpError, blocking};
+use twoport_proto::command::Password;
+use twoport_proto::reason::Reason;
+use twoport_proto::server::{Outcome, Ticket};
+use twoport_proto::time::Time;
+
+use crate::accounts::Account;
+use crate::serving::Serving;
+use crate::transfer::{Opened, Reading, Receiving, Rows, Writing};
+use crate::world::World;
+
+/// What work came to.
+pub(super) enum Finished {
+    /// A job or a transfer ended.
+    Job { ticket: Ticket, outcome: Outcome, opened: Option<Opened> },
+    /// The password was right, and the account's files are there.
+    LoggedIn { ticket: Ticket, account: Arc<Account>, world: World },
+    /// The client's data port answered or did not.
+    Dialled(Result<TcpStream, Reason>),
+    /// The end of an upload's data came.
+    Received { ticket: Ticket, receiving: Receiving },
+}
+
+/// A place for one piece of work.
+#[derive(Default)]
+pub(super) struct Slot(Option<Pin<Box<dyn Future<Output = Finished> + Send>>>);
+
+impl Slot {
+    pub(super) fn new(work: impl Future<Output = Finished> + Send + 'static) -> Self {
+        Self(Some(Box::pin(work)))
+    }
+
+    pub(super) fn blocking(work: impl FnOnce() -> Finished + Send + 'static) -> Self {
+        Self::new(blocking(work))
+    }
+
+    /// Waits for the work, if there is any. Nothing is lost if the future is dropped.
+    pub(super) async fn finished(&mut self) -> Finished {
+        let Some(work) = &mut self.0 else { return pending().await };
+        let finished = work.await;
+        self.0 = None;
+        finished
+    }
+}
+
+/// How far the bytes of a transfer are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing moves, or out: it can be dropped at any time.
+    #[default]
+    Sending,
+    /// In: what came must be taken care of.
+    Receiving,
+    /// An upload becomes the file.
+    Committing,
+}
+
+/// A transfer from its opened file to its end.
+#[derive(Default)]
+pub(super) struct Moving {
+    pub(super) opened: Option<(Ticket, Opened)>,
+    pub(super) received: Option<(Ticket, Receiving)>,
+    pub(super) phase: Phase,
+    pub(super) progress: Progress,
+    pub(super) ascii: bool,
+    pub(super) began: Time,
+    cancel: Option<oneshot::Sender<()>>,
+}
+
+impl Moving {
+    pub(super) fn begin(&mut self, opened: &Opened) {
+        self.progress = Progress::default();
+        self.began = clock::now();
+        self.ascii = opened.is_ascii();
+        self.phase = match opened {
+            Opened::Write(_) => Phase::Receiving,
+            Opened::Read(_) | Opened::List(_) => Phase::Sending,
+        };
+    }
+
+    /// What ends the reception when [`Moving::cancel`] is called.
+    pub(super) fn cancellation(&mut self) -> oneshot::Receiver<()> {
+        let (cancel, cancelled) = oneshot::channel();
+        self.cancel = Some(cancel);
+        cancelled
+    }
+
+    pub(super) fn cancel(&mut self) {
+        if let Some(cancel) = self.cancel.take() {
+            // Its end may have come by itself.
+            let _: Result<(), ()> = cancel.send(());
+        }
+    }
+}
+
+/// Looks at a password and opens the account's files.
+pub(super) fn log_in(
+    ticket: Ticket,
+    serving: Arc<Serving>,
+    user: Vec<u8>,
+    password: Password,
+) -> Slot {
+    Slot::new(async move {
+        let checks = Arc::clone(&serving.checks);
+        let Ok(_permit) = checks.acquire_owned().await else { return pending().await };
+        blocking(move || {
+            let failed = |reason| {
+                let outcome = Outcome::Failed(reason);
+                Finished::Job { ticket, outcome, opened: None }
+            };
+            let Some(account) = serving.accounts.verify(&user, &password.0) else {
+                return failed(Reason::LoginFailed);
+            };
+            if !account.enabled {
+                return failed(Reason::AccountDisabled);
+            }
+            match serving.world(&account) {
+                Ok(world) => Finished::LoggedIn { ticket, account, world },
+                Err(error) => {
+                    let root = account.root.display();
+                    tracing::error!(target: "twoport", %root, %error, "an account's root is gone");
+                    failed(Reason::LocalError)
+                }
+            }
+        })
+        .await
+    })
+}
+
+fn ended(ticket: Ticket, outcome: Outcome) -> Finished {
+    Finished::Job { ticket, outcome, opened: None }
+}
+
+fn broken(ticket: Ticket, error: &PumpError<Reason>, progress: &Progress) -> Finished {
+    let reason = match error {
+        PumpError::Data(reason, _) | PumpError::Storage(reason) => *reason,
+    };
+    ended(ticket, Outcome::Broken { reason, bytes: progress.bytes() })
+}
+
+/// Something to send that may have been cut short.
+pub(super) trait Sendable: pump::Source<Error = Reason> {
+    fn cut(&self) -> Option<Reason>;
+}
+
+impl Sendable for Reading {
+    fn cut(&self) -> Option<Reason> {
+        None
+    }
+}
+
+impl Sendable for Rows {
+    fn cut(&self) -> Option<Reason> {
+        Self::cut(self)
+    }
+}
+
+/// Sends a file or a listing.
+pub(super) fn send(
+    ticket: Ticket,
+    stream: TcpStream,
+    source: impl Sendable,
+    (stall, progress): (Duration, Progress),
+) -> Slot {
+    Slot::new(async move {
+        match pump::send(stream, source, stall, &progress).await {
+            Ok(source) => {
+                let (bytes, cut) = (progress.bytes(), source.cut());
+                ended(ticket, Outcome::Moved { bytes, cut })
+            }
+            Err(error) => broken(ticket, &error, &progress),
+        }
+    })
+}
+
+/// Receives a file to the end of its data. What came before a break is kept for resume.
+pub(super) fn receive(
+    ticket: Ticket,
+    stream: TcpStream,
+    writing: Writing,
+    (stall, progress): (Duration, Progress),
+    cancelled: oneshot::Receiver<()>,
+) -> Slot {
+    Slot::new(async move {
+        let receiving = match blocking(move || writing.begin()).await {
+            Ok(receiving) => receiving,
+            Err(reason) => return broken(ticket, &PumpError::Storage(reason), &progress),
+        };
+        let cancelled = async {
+            if cancelled.await.is_err() {
+                pending::<()>().await;
+            }
+        };
+        let (receiving, end) = pump::receive(stream, receiving, stall, &progress, cancelled).await;
+        match end {
+            Ok(true) => Finished::Received { ticket, receiving },
+            end => {
+                blocking(move || receiving.keep()).await;
+                let error = end.err().unwrap_or(PumpError::Storage(Reason::Aborted));
+                broken(ticket, &error, &progress)
+            }
+        }
+    })
+}
+
+/// Makes what was received the file.
+pub(super) fn commit(ticket: Ticket, receiving: Receiving, progress: Progress) -> Slot {
+    Slot::blocking(move || match receiving.commit() {
+        Ok(()) => ended(ticket, Outcome::Moved { bytes: progress.bytes(), cut: None }),
+        Err(reason) => broken(ticket, &PumpError::Storage(reason), &progress),
+    })
+}
+
+/// Keeps what was received of a transfer that was stopped.
+pub(super) fn keep(ticket: Ticket, receiving: Receiving, progress: Progress) -> Slot {
+    Slot::blocking(move || {
+        receiving.keep();
+        broken(ticket, &PumpError::Storage(Reason::Aborted), &progress)
+    })
+}

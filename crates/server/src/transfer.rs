@@ -1,0 +1,258 @@
+//! What a job opened, as the pump moves it: files read and written, listings.
+//!
+//! It touches no target before the pump asks for the first byte: the data connection is up by then.
+
+use std::sync::Arc;
+
+use twoport_net::pump;
+use twoport_proto::ascii::{Decoder, Encoder};
+use twoport_proto::glob::Glob;
+use twoport_proto::list::{facts, names, unix};
+use twoport_proto::path::VirtualPath;
+use twoport_proto::reason::Reason;
+use twoport_proto::server::{Form, ListTarget};
+
+use crate::storage::{self, Listed, Listing, Stat, Storage};
+use crate::world::{World, reason};
+
+/// What a job opened under its ticket.
+pub enum Opened {
+    /// A file for RETR.
+    Read(Reading),
+    /// A target for STOR, APPE or STOU, as yet untouched.
+    Write(Writing),
+    /// A listing.
+    List(Rows),
+}
+
+impl Opened {
+    /// Whether text is converted on the way.
+    #[must_use]
+    pub const fn is_ascii(&self) -> bool {
+        match self {
+            Self::Read(reading) => reading.encoder.is_some(),
+            Self::Write(writing) => writing.ascii,
+            Self::List(_) => true,
+        }
+    }
+}
+
+/// A file on its way out.
+pub struct Reading {
+    source: Box<dyn storage::Source>,
+    left: u64,
+    encoder: Option<Encoder>,
+    raw: Vec<u8>,
+}
+
+impl Reading {
+    /// The rest of `source`, or `length` bytes of it; in TYPE A as text of the network.
+    #[must_use]
+    pub fn new(source: Box<dyn storage::Source>, length: Option<u64>, ascii: bool) -> Self {
+        let encoder = ascii.then(Encoder::new);
+        Self { source, left: length.unwrap_or(u64::MAX), encoder, raw: Vec::new() }
+    }
+
+    /// Appends the next bytes of the file to `out`.
+    fn read(&mut self, out: &mut Vec<u8>, most: usize) -> Result<(), Reason> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(most);
+        let start = out.len();
+        out.resize(start + most, 0);
+        let mut filled = start;
+        while let Some(rest) = out.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.source.read(rest) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) => return Err(reason(&error)),
+            }
+        }
+        out.truncate(filled);
+        self.left -= (filled - start) as u64;
+        Ok(())
+    }
+}
+
+impl pump::Source for Reading {
+    type Error = Reason;
+
+    fn fill(&mut self, chunk: &mut Vec<u8>) -> Result<(), Reason> {
+        let Some(mut encoder) = self.encoder.take() else {
+            return self.read(chunk, pump::CHUNK);
+        };
+        let mut raw = std::mem::take(&mut self.raw);
+        raw.clear();
+        self.read(&mut raw, pump::CHUNK)?;
+        encoder.encode(&raw, chunk);
+        self.encoder = Some(encoder);
+        self.raw = raw;
+        Ok(())
+    }
+}
+
+/// Where an upload will go.
+pub struct Writing {
+    /// The account's files.
+    pub storage: Arc<dyn Storage>,
+    /// The target.
+    pub path: VirtualPath,
+    /// How what is there is treated.
+    pub how: storage::Upload,
+    /// Whether the text of the network is converted.
+    pub ascii: bool,
+}
+
+impl Writing {
+    /// Opens the target: the data connection is up.
+    ///
+    /// # Errors
+    /// What the storage says, now that it is asked in earnest.
+    pub fn begin(self) -> Result<Receiving, Reason> {
+        let sink = self.storage.begin_upload(&self.path, self.how).map_err(|e| reason(&e))?;
+        let decoder = self.ascii.then(Decoder::new);
+        Ok(Receiving { sink: Some(sink), decoder, text: Vec::new() })
+    }
+}
+
+/// A file on its way in. Dropped before it is committed or kept, it leaves nothing.
+pub struct Receiving {
+    sink: Option<Box<dyn storage::Sink>>,
+    decoder: Option<Decoder>,
+    text: Vec<u8>,
+}
+
+impl Receiving {
+    /// Makes what was received the file, durably.
+    ///
+    /// # Errors
+    /// What the storage says; the old file is whole then.
+    pub fn commit(mut self) -> Result<(), Reason> {
+        if let Some(mut decoder) = self.decoder.take() {
+            self.text.clear();
+            decoder.finish(&mut self.text);
+            let text = std::mem::take(&mut self.text);
+            self.write(&text)?;
+        }
+        match self.sink.take() {
+            Some(sink) => sink.commit().map(drop).map_err(|error| reason(&error)),
+            None => Err(Reason::LocalError),
+        }
+    }
+
+    /// Gives up, but keeps what came for resume; after a conversion there is nothing to resume.
+    pub fn keep(mut self) {
+        let Some(sink) = self.sink.take() else { return };
+        if let Err(error) = sink.abandon(self.decoder.is_none()) {
+            tracing::warn!(target: "twoport::storage", %error, "a cut upload was not kept");
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Reason> {
+        let Some(sink) = &mut self.sink else { return Err(Reason::LocalError) };
+        let Err(error) = sink.write(bytes) else { return Ok(()) };
+        // Nothing of it is worth keeping: a disk that is full stays full.
+        if let Some(sink) = self.sink.take() {
+            let _nothing_kept = sink.abandon(false);
+        }
+        Err(reason(&error))
+    }
+}
+
+impl pump::Sink for Receiving {
+    type Error = Reason;
+
+    fn take(&mut self, chunk: &[u8]) -> Result<(), Reason> {
+        let Some(decoder) = &mut self.decoder else { return self.write(chunk) };
+        self.text.clear();
+        decoder.decode(chunk, &mut self.text);
+        let text = std::mem::take(&mut self.text);
+        let written = self.write(&text);
+        self.text = text;
+        written
+    }
+}
+
+/// A listing on its way out, read and formatted as it goes.
+pub struct Rows {
+    world: World,
+    entries: Listing,
+    form: Form,
+    prefix: Vec<u8>,
+    glob: Option<Glob>,
+    seen: u32,
+    cut: bool,
+}
+
+impl Rows {
+    /// The entries of a directory, or those whose name fits a pattern.
+    pub(crate) fn directory(
+        world: &World,
+        path: &VirtualPath,
+        target: &ListTarget,
+        glob: Option<Glob>,
+    ) -> Result<Self, Reason> {
+        let entries = world.storage.list(path).map_err(|error| reason(&error))?;
+        let prefix = if glob.is_some() { target.prefix.clone() } else { Vec::new() };
+        Ok(Self::new(world, entries, target.form, prefix, glob))
+    }
+
+    /// A single file. NLST names it as the client did.
+    pub(crate) fn single(
+        world: &World,
+        path: &VirtualPath,
+        stat: Stat,
+        target: &ListTarget,
+    ) -> Self {
+        let name = path.name().unwrap_or(b"/").to_vec();
+        let entries: Listing = Box::new(std::iter::once(Ok(Listed { name, stat })));
+        Self::new(world, entries, target.form, target.prefix.clone(), None)
+    }
+
+    fn new(
+        world: &World,
+        entries: Listing,
+        form: Form,
+        prefix: Vec<u8>,
+        glob: Option<Glob>,
+    ) -> Self {
+        Self { world: world.clone(), entries, form, prefix, glob, seen: 0, cut: false }
+    }
+
+    /// Whether the listing ended at its limit.
+    #[must_use]
+    pub fn cut(&self) -> Option<Reason> {
+        self.cut.then_some(Reason::ListingLimit)
+    }
+
+    fn write(&self, out: &mut Vec<u8>, listed: &Listed) {
+        let entry = self.world.entry(&listed.name, &listed.stat);
+        match self.form {
+            Form::Unix => unix::write(out, &entry, (self.world.today)()),
+            Form::Facts(selected) => facts::write(out, &entry, selected),
+            Form::Names if self.prefix.is_empty() => names::write(out, &listed.name),
+            Form::Names => names::write(out, &[&self.prefix[..], &listed.name].concat()),
+        };
+    }
+}
+
+impl pump::Source for Rows {
+    type Error = Reason;
+
+    fn fill(&mut self, chunk: &mut Vec<u8>) -> Result<(), Reason> {
+        const LINE: usize = 512;
+        while chunk.len() + LINE < pump::CHUNK {
+            if self.seen >= self.world.listing_limit {
+                self.cut = self.entries.next().is_some();
+                self.entries = Box::new(std::iter::empty());
+                self.seen = 0;
+                break;
+            }
+            let Some(listed) = self.entries.next() else { break };
+            self.seen += 1;
+            let listed = listed.map_err(|error| reason(&error))?;
+            if self.glob.as_ref().is_none_or(|glob| glob.matches(&listed.name)) {
+                self.write(chunk, &listed);
+            }
+        }
+        Ok(())
+    }
+}
