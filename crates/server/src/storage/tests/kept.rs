@@ -50,10 +50,10 @@ fn they_end_with_their_time() {
 
 #[test]
 fn a_second_name_of_another_file_is_not_one() {
-    let outside = tempfile::tempdir_in(".").unwrap();
+    let outside = tempfile::tempdir().unwrap();
     let victim = outside.path().join("victim");
     std::fs::write(&victim, b"precious content").unwrap();
-    let directory = tempfile::tempdir_in(".").unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let disk = Disk::open(directory.path(), of("ann")).unwrap();
     cut(&disk, "/a", REPLACE, b"0123456789");
     let part = only_file(&directory);
