@@ -269,7 +269,10 @@ impl Expect {
         match self {
             Self::Greeting | Self::Transfer | Self::Abort => false,
             Self::Final { file_action } => match code {
-                Code::NO_TRANSFER | Code::TRANSFER_COMPLETE | Code::TRANSFER_ABORTED => true,
+                Code::NO_TRANSFER
+                | Code::TRANSFER_COMPLETE
+                | Code::NO_DATA_CONNECTION
+                | Code::TRANSFER_ABORTED => true,
                 Code::FILE_OK => !file_action,
                 _ => false,
             },

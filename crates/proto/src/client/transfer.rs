@@ -122,6 +122,8 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// The bytes moved on the data connection.
     pub bytes: u64,
+    /// Whether a length was announced, and reached.
+    pub complete: bool,
     /// The final reply, if one came.
     pub reply: Option<Reply>,
 }
@@ -398,7 +400,8 @@ impl Transfer {
         }
         self.over = true;
         self.deadline = None;
-        self.effects.push_back(Effect::Done(Outcome { verdict, bytes: self.bytes(), reply }));
+        let (bytes, complete) = (self.bytes(), self.complete());
+        self.effects.push_back(Effect::Done(Outcome { verdict, bytes, complete, reply }));
     }
 
     const fn bytes(&self) -> u64 {

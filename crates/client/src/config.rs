@@ -1,0 +1,94 @@
+//! What a user may set, with the origin of each default.
+//!
+//! It reads no file and no environment: the command line fills it in.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use twoport_proto::client::open::Mode;
+
+use crate::trace::Observer;
+
+/// The settings of a session. Cheap to clone.
+#[derive(Clone)]
+pub struct Config {
+    /// How data connections are set up. Default: the whole ladder.
+    pub mode: Mode,
+    /// For name lookup and each connection. Default 20 s: a lost SYN is repeated after 1, 3, 7 and
+    /// 15 s, so that four losses are survived. In mode auto, a data connection is given up earlier
+    /// where another mode is left.
+    pub connect_timeout: Duration,
+    /// For the greeting and each reply. Default 30 s: servers that look up names of their clients
+    /// before the greeting take up to 20 s.
+    pub reply_timeout: Duration,
+    /// For the final reply of an upload. Default 60 s: the server may flush a big file to a slow
+    /// disk, or let a virus scanner see it, before it confirms.
+    pub confirm_timeout: Duration,
+    /// How long a transfer may move no byte. Default 60 s: TCP survives an outage of that length.
+    pub stall_timeout: Duration,
+    /// How long a server may take to connect in active mode. Default 10 s: its SYN may be lost
+    /// three times.
+    pub accept_timeout: Duration,
+    /// The ports to listen on in active mode. Default: the dynamic ports of RFC 6335 §6.
+    pub active_ports: RangeInclusive<u16>,
+    /// The local address to connect from. Default: the system's choice. Data connections always
+    /// use the address that the control connection has.
+    pub local_address: Option<IpAddr>,
+    /// Whether a download is flushed to the disk before it gets its name. Default no: see the crate.
+    pub durable: bool,
+    /// The most bytes of a listing. Default 64 MiB, some half a million entries: without a bound a
+    /// hostile server fills the memory (basic-ftp 5.3.1).
+    pub listing_limit: usize,
+    /// Sees every command and reply, passwords left out. Default: nobody.
+    pub observer: Option<Observer>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Auto,
+            connect_timeout: Duration::from_secs(20),
+            reply_timeout: Duration::from_secs(30),
+            confirm_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(60),
+            accept_timeout: Duration::from_secs(10),
+            active_ports: 49152..=65535,
+            local_address: None,
+            durable: false,
+            listing_limit: 64 << 20,
+            observer: None,
+        }
+    }
+}
+
+impl Config {
+    /// One time for everything that is waited for: what `--timeout` sets.
+    #[must_use]
+    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self.reply_timeout = timeout;
+        self.confirm_timeout = timeout;
+        self.stall_timeout = timeout;
+        self.accept_timeout = timeout;
+        self
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("mode", &self.mode)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("reply_timeout", &self.reply_timeout)
+            .field("confirm_timeout", &self.confirm_timeout)
+            .field("stall_timeout", &self.stall_timeout)
+            .field("accept_timeout", &self.accept_timeout)
+            .field("active_ports", &self.active_ports)
+            .field("local_address", &self.local_address)
+            .field("durable", &self.durable)
+            .field("listing_limit", &self.listing_limit)
+            .finish_non_exhaustive()
+    }
+}

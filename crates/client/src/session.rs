@@ -1,0 +1,237 @@
+//! A session: connected and logged in, with what is known of the server.
+//!
+//! It connects, and connects again where a data set-up cost the control connection. What is done
+//! with a session stands in `ops`, `get`, `put` and `walk`.
+
+use std::net::SocketAddr;
+
+use twoport_net::clock;
+use twoport_net::control::ControlStream;
+use twoport_net::data::ports::Ports;
+use twoport_proto::client::conversation::Patience;
+use twoport_proto::client::login::{Credentials, Effect, Input, Welcome};
+use twoport_proto::client::open::Step;
+use twoport_proto::client::{Conversation, Features, Login};
+use twoport_proto::code::{Class as ReplyClass, Code};
+use twoport_proto::command::{Command, Representation};
+use twoport_proto::reason::Reason;
+use twoport_proto::reply::Reply;
+
+use crate::config::Config;
+use crate::error::{Class, Error};
+use crate::url::Url;
+use crate::wire::{Event, Wire};
+
+/// How long QUIT waits for its reply: servers that never answer it are measured.
+const QUIT: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// A session with one server. It is used by one task at a time.
+///
+/// Paths are relative to the log-in directory unless they begin with `/`: a session never changes
+/// its directory, so that a new control connection stands where the old one stood.
+pub struct Session {
+    pub(crate) config: Config,
+    pub(crate) wire: Wire,
+    pub(crate) welcome: Welcome,
+    /// What worked last: tried first for the next transfer.
+    pub(crate) worked: Option<Step>,
+    pub(crate) ports: Ports,
+    /// Whether SIZE, MDTM and MLSD are worth asking; an unknown verb is not asked twice.
+    pub(crate) knows: Knows,
+    representation: Option<Representation>,
+    credentials: Credentials,
+    host: String,
+    peer: SocketAddr,
+}
+
+/// The verbs that older servers lack.
+#[derive(Clone, Copy)]
+pub(crate) struct Knows {
+    pub(crate) size: bool,
+    pub(crate) mdtm: bool,
+    pub(crate) mlsd: bool,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Connects to the host of a URL and logs in as its user, or as anonymous.
+    ///
+    /// # Errors
+    /// [`Class::Connect`], [`Class::Login`], [`Class::Timeout`] or [`Class::Protocol`].
+    pub async fn connect(url: &Url, config: Config) -> Result<Self, Error> {
+        let credentials = url.credentials().cloned().unwrap_or_default();
+        let (control, round_trip) = dial_any(url.host(), url.port(), &config).await?;
+        let peer = control.peer();
+        let wire = wire(control, round_trip, &config, &credentials);
+        let ports = Ports::new(config.active_ports.clone());
+        let knows = Knows { size: true, mdtm: true, mlsd: false };
+        let mut session = Self {
+            config,
+            wire,
+            welcome: Welcome::default(),
+            worked: None,
+            ports,
+            knows,
+            representation: None,
+            credentials,
+            host: url.host().to_owned(),
+            peer,
+        };
+        session.log_in().await?;
+        session.knows.mlsd = session.welcome.features.has_mlsd();
+        Ok(session)
+    }
+
+    /// What the server offers by FEAT.
+    #[must_use]
+    pub const fn features(&self) -> &Features {
+        &self.welcome.features
+    }
+
+    /// The server's address.
+    #[must_use]
+    pub const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The subject of messages that concern the connection.
+    pub(crate) fn name(&self) -> String {
+        format!("{} ({})", self.host, self.peer)
+    }
+
+    /// The server as the user named it: what a part of a download belongs to.
+    pub(crate) fn origin(&self) -> String {
+        format!("{}:{}", self.host, self.peer.port())
+    }
+
+    /// Sends one command and brings its reply, whatever it says. For commands that move no data.
+    ///
+    /// # Errors
+    /// No reply came, or an argument holds a CR, LF or NUL.
+    pub async fn command(&mut self, command: &Command) -> Result<Reply, Error> {
+        let asked = self.wire.ask(command).await;
+        asked.map_err(|reason| Error::why(self.name(), reason, None))
+    }
+
+    /// Sends QUIT, waits a second at most for the reply, and closes.
+    pub async fn quit(mut self) {
+        let _closed_anyway = tokio::time::timeout(QUIT, self.wire.ask(&Command::Quit)).await;
+    }
+
+    /// Makes TYPE what it should be, asking only if it is not.
+    pub(crate) async fn set_type(&mut self, wanted: Representation) -> Result<(), Error> {
+        if self.representation == Some(wanted) {
+            return Ok(());
+        }
+        let reply = self.command(&Command::Type(wanted)).await?;
+        if reply.code.class() != ReplyClass::Completion {
+            return Err(Error::why("TYPE", Reason::ControlRefused, Some(reply)));
+        }
+        self.representation = Some(wanted);
+        Ok(())
+    }
+
+    /// A new control connection to the same address, logged in, in the same TYPE.
+    pub(crate) async fn reconnect(&mut self) -> Result<(), Error> {
+        let started = clock::now();
+        let control =
+            ControlStream::dial(self.peer, self.config.local_address, self.config.connect_timeout)
+                .await
+                .map_err(|error| Error::new(Class::Connect, self.name()).with_source(error))?;
+        let round_trip = clock::now().since(started);
+        self.wire = wire(control, round_trip, &self.config, &self.credentials);
+        let wanted = self.representation;
+        self.log_in().await?;
+        match wanted {
+            Some(wanted) => self.set_type(wanted).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn log_in(&mut self) -> Result<(), Error> {
+        let mut login = Login::new(self.credentials.clone());
+        loop {
+            while let Some(effect) = login.poll() {
+                match effect {
+                    Effect::Command(command) => self.wire.send(&command).await,
+                    Effect::Done(welcome) => {
+                        self.representation = welcome.image.then_some(Representation::Image);
+                        self.welcome = welcome;
+                        return Ok(());
+                    }
+                    Effect::Failed(reason, reply) => {
+                        return Err(self.login_error(reason, reply));
+                    }
+                }
+            }
+            let input = match self.wire.next(None).await {
+                Event::Reply(reply) => Input::Reply(reply),
+                Event::Lost(reason) => Input::Lost(reason),
+                Event::Due => continue,
+            };
+            login.handle(clock::now(), input);
+        }
+    }
+
+    fn login_error(&self, reason: Reason, reply: Option<Reply>) -> Error {
+        let class = match reason {
+            Reason::LoginRefused | Reason::LoginNeedsTls | Reason::AccountNeeded => Class::Login,
+            Reason::ServerBusy => match &reply {
+                // A 530 for a full server comes at the login, a 421 at the connection.
+                Some(reply) if reply.code != Code::SERVICE_CLOSING => Class::Login,
+                _ => Class::Connect,
+            },
+            _ => return Error::why(self.name(), reason, reply),
+        };
+        Error::new(class, self.name()).because(reason).answered(reply)
+    }
+}
+
+fn wire(
+    control: ControlStream,
+    round_trip: std::time::Duration,
+    config: &Config,
+    credentials: &Credentials,
+) -> Wire {
+    let patience = Patience { greeting: config.reply_timeout, reply: config.reply_timeout };
+    let conversation = Conversation::new(clock::now(), round_trip, patience);
+    let anonymous = *credentials == Credentials::default();
+    let secret: &[u8] = if anonymous { b"" } else { &credentials.password.0 };
+    Wire::new(control, conversation, config.observer.clone(), secret)
+}
+
+/// Connects to the first address of a host that answers.
+async fn dial_any(
+    host: &str,
+    port: u16,
+    config: &Config,
+) -> Result<(ControlStream, std::time::Duration), Error> {
+    let subject = format!("{host} port {port}");
+    let lookup = tokio::net::lookup_host((host, port));
+    let found = match tokio::time::timeout(config.connect_timeout, lookup).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => return Err(Error::new(Class::Connect, subject).with_source(error)),
+        Err(_) => {
+            return Err(Error::new(Class::Connect, format!("{subject}: name lookup timed out")));
+        }
+    };
+    let mut failed = Error::new(Class::Connect, format!("{subject}: the name has no address"));
+    for address in found {
+        let started = clock::now();
+        let dialled =
+            ControlStream::dial(address, config.local_address, config.connect_timeout).await;
+        match dialled {
+            Ok(control) => return Ok((control, clock::now().since(started))),
+            Err(error) => {
+                let subject = format!("{host} ({address})");
+                failed = Error::new(Class::Connect, subject).with_source(error);
+            }
+        }
+    }
+    Err(failed)
+}

@@ -1,0 +1,48 @@
+//! What an observer sees of a session: the lines of the control connection and the decisions.
+//!
+//! It writes nothing anywhere. No password is in it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use twoport_proto::client::open::{Failure, Step};
+use twoport_proto::command::Redacted;
+use twoport_proto::reply::Reply;
+
+/// Called with each event, on the task of the session: it must not block.
+pub type Observer = Arc<dyn Fn(Trace<'_>) + Send + Sync>;
+
+/// One event.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub enum Trace<'a> {
+    /// A control connection is up.
+    Connected(SocketAddr),
+    /// A command, without its end; the secrets are left out.
+    Sent(Redacted<'a>),
+    /// A reply to the command.
+    Received(&'a Reply),
+    /// A reply that nobody asked for.
+    Stray(&'a Reply),
+    /// A step of the ladder that failed: the next one is tried.
+    Failed(&'a Failure),
+    /// A step of the ladder that worked.
+    Ready(Step),
+}
+
+impl fmt::Display for Trace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected(peer) => write!(f, "* connected to {peer}"),
+            Self::Sent(line) => write!(f, "> {line}"),
+            Self::Received(reply) => write!(f, "< {reply:?}"),
+            Self::Stray(reply) => write!(f, "< {reply:?} (unasked)"),
+            Self::Failed(failure) => {
+                write!(f, "* {} failed: {}", failure.step.name(), failure.reason.describe())?;
+                failure.address.map_or(Ok(()), |address| write!(f, " ({address})"))
+            }
+            Self::Ready(step) => write!(f, "* data by {}", step.name()),
+        }
+    }
+}
