@@ -1,1 +1,9 @@
-//! Placeholder.
+//! twoport as a library: the protocol without I/O, the server, and the client, under one roof.
+//!
+//! It adds nothing to them: each part has its own documentation.
+
+#![forbid(unsafe_code)]
+
+pub use twoport_net as net;
+pub use twoport_proto as proto;
+pub use twoport_server as server;

@@ -125,6 +125,12 @@ impl Draft {
         }
     }
 
+    /// Takes the directory to serve, as the command line has it: it need not be UTF-8.
+    pub fn set_root(&mut self, root: PathBuf) {
+        self.config.server.root = Some(root);
+        self.places.insert("root", Place::CommandLine);
+    }
+
     /// Takes an account of the command line; it replaces one of the same name in the file.
     pub fn set_account(&mut self, account: AccountEntry) {
         self.config

@@ -1,0 +1,179 @@
+//! THE TABLE of flags, one row each, and the parser made from it. The flags of `serve` that set
+//! something come from the table of settings, so that file and command line never differ.
+//!
+//! It makes no system call: a parsed command line is words. (The table is exempt from the length
+//! of files.)
+
+use clap::builder::{OsStringValueParser, PossibleValuesParser, StringValueParser};
+use clap::{Arg, ArgAction, Command};
+
+use twoport_server::config::settings::{Flag as Shown, SECTIONS, Setting, TABLE};
+use twoport_server::config::value::Toml;
+
+/// One row of the table.
+#[derive(Debug)]
+pub(crate) struct Flag {
+    /// The commands that have it.
+    pub(crate) of: &'static [&'static str],
+    /// Its name, without the dashes.
+    pub(crate) long: &'static str,
+    /// Its letter, where it has one.
+    pub(crate) short: Option<char>,
+    /// What follows it.
+    pub(crate) takes: Takes,
+    /// What it does: a sentence without full stop.
+    pub(crate) about: &'static str,
+    /// What else there is to know; may be empty.
+    pub(crate) details: &'static str,
+}
+
+/// What follows a flag.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Takes {
+    /// Nothing.
+    Nothing,
+    /// A text of this name.
+    Text(&'static str),
+    /// A path of this name, which need not be UTF-8.
+    Path(&'static str),
+    /// A text of this name, each time the flag is given.
+    Texts(&'static str),
+}
+
+/// The flags, by command.
+pub(crate) static FLAGS: &[Flag] = &[
+    Flag {
+        of: &["serve"],
+        long: "config",
+        short: Some('c'),
+        takes: Takes::Path("FILE"),
+        about: "Read settings and accounts from a TOML file; flags override it",
+        details: "See twoport.toml(5). SIGHUP makes the server read the file again; a file with \
+                  mistakes is refused, and the settings stay as they were.",
+    },
+    Flag {
+        of: &["serve"],
+        long: "user",
+        short: Some('u'),
+        takes: Takes::Texts("NAME:PASSWORD"),
+        about: "Let NAME log in with PASSWORD and do everything below DIR",
+        details: "Others on this machine can see the command line, and the password in it: for \
+                  anything that lasts, use an account file (see twoport-account(1)).",
+    },
+    Flag {
+        of: &["account add", "account passwd", "account list", "account remove"],
+        long: "file",
+        short: Some('f'),
+        takes: Takes::Path("FILE"),
+        about: "The account file",
+        details: "It is made if it is not there, for its owner only (mode 600), and replaced in one \
+                  step. `account-file` in the configuration, or --account-file, names it to the server.",
+    },
+    Flag {
+        of: &["account add"],
+        long: "root",
+        short: None,
+        takes: Takes::Text("DIR"),
+        about: "What the account sees as /: a directory below the served one, or an absolute path [default: .]",
+        details: "",
+    },
+    Flag {
+        of: &["account add"],
+        long: "permissions",
+        short: None,
+        takes: Takes::Text("WORDS"),
+        about: "What the account may do, with commas between: all, read-only, or list, read, write, overwrite, delete, rename, make-directory, attributes [default: all]",
+        details: "",
+    },
+    Flag {
+        of: &["account add", "account passwd"],
+        long: "generate",
+        short: None,
+        takes: Takes::Nothing,
+        about: "Make a random password and print it, instead of asking for one",
+        details: "",
+    },
+    Flag {
+        of: &["check", "account list"],
+        long: "json",
+        short: None,
+        takes: Takes::Nothing,
+        about: "Print the result as JSON, one object per line, on standard output",
+        details: "",
+    },
+];
+
+/// Adds the flags of a command to it.
+pub(crate) fn with_flags(command: Command, name: &str) -> Command {
+    FLAGS.iter().filter(|flag| flag.of.contains(&name)).fold(command, |command, flag| {
+        let arg = takes(Arg::new(flag.long).long(flag.long).help(flag.about), flag.takes);
+        let arg = if let Some(short) = flag.short { arg.short(short) } else { arg };
+        let required = flag.long == "file";
+        let long = if flag.details.is_empty() {
+            format!("{}.", flag.about)
+        } else {
+            format!("{}.\n\n{}", flag.about, flag.details)
+        };
+        command.arg(arg.long_help(long).required(required))
+    })
+}
+
+fn takes(arg: Arg, takes: Takes) -> Arg {
+    match takes {
+        Takes::Nothing => arg.action(ArgAction::SetTrue),
+        Takes::Text(name) => arg.value_name(name).value_parser(StringValueParser::new()),
+        Takes::Texts(name) => {
+            arg.value_name(name).value_parser(StringValueParser::new()).action(ArgAction::Append)
+        }
+        Takes::Path(name) => arg
+            .value_name(name)
+            .value_parser(OsStringValueParser::new())
+            .value_hint(clap::ValueHint::FilePath),
+    }
+}
+
+/// Adds a flag for every setting of the server, under the title of its section.
+pub(crate) fn with_settings(command: Command) -> Command {
+    TABLE.iter().filter(|setting| setting.flag != Shown::Argument).fold(
+        command,
+        |command, setting| {
+            let title = SECTIONS.iter().find(|section| section.name == setting.section);
+            let arg = setting_arg(setting).hide_short_help(setting.flag == Shown::Rare);
+            command.arg(match title {
+                Some(section) => arg.help_heading(section.title),
+                None => arg,
+            })
+        },
+    )
+}
+
+fn setting_arg(setting: &'static Setting) -> Arg {
+    let arg = Arg::new(setting.key)
+        .long(setting.key)
+        .value_name(setting.form.placeholder)
+        .help(format!("{} [default: {}]", setting.about, setting.default))
+        .long_help(format!(
+            "{}. Write {}.\n\nDefault {}: {}. In the file it is {} in [{}].",
+            setting.about,
+            setting.form.describe,
+            setting.default,
+            setting.origin,
+            setting.key,
+            setting.section
+        ));
+    let arg = match setting.form.words {
+        [] => arg.value_parser(move |text: &str| setting.check(text).map(|()| text.to_owned())),
+        words => arg.value_parser(PossibleValuesParser::new(words)),
+    };
+    match (setting.key, setting.form.toml) {
+        (_, Toml::TextOrList) => arg.action(ArgAction::Append),
+        ("anonymous", _) => optional(arg, "read"),
+        (_, Toml::Boolean) => optional(arg, "true"),
+        _ => arg,
+    }
+}
+
+/// A flag that means `word` when it stands alone, and takes another only behind `=`.
+fn optional(arg: Arg, word: &'static str) -> Arg {
+    arg.num_args(0..=1).require_equals(true).default_missing_value(word)
+}
