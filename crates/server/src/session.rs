@@ -105,6 +105,9 @@ impl Driver {
             self.give(input);
             self.drain().await;
         }
+        if self.moving.phase != Phase::Droppable {
+            self.transfer.finished().await;
+        }
         self.control.close().await;
     }
 
@@ -215,9 +218,8 @@ impl Driver {
     fn transfer_finished(&mut self, finished: Finished) -> Option<Input> {
         match finished {
             Finished::Job { ticket, outcome, opened } => {
-                if let Some(opened) = opened {
-                    self.moving.opened = Some((ticket, opened));
-                }
+                self.moving.phase = Phase::Droppable;
+                self.moving.opened = opened.map(|opened| (ticket, opened));
                 Some(Input::Done(ticket, outcome))
             }
             Finished::Dialled(Ok(stream)) => {
@@ -257,7 +259,7 @@ impl Driver {
             self.inputs.push_back(Input::Done(ticket, outcome));
             return;
         };
-        self.moving.begin(&opened);
+        self.moving.begin(&opened, &self.who);
         let progress = self.moving.progress.clone();
         self.transfer = match opened {
             Opened::Read(reading) => work::send(ticket, stream, reading, (stall, progress)),
@@ -276,7 +278,7 @@ impl Driver {
         self.moving.opened = None;
         if let Some((_, receiving)) = self.moving.received.take() {
             self.transfer = work::keep(ticket, receiving, progress);
-        } else if self.moving.phase == Phase::Sending {
+        } else if self.moving.phase == Phase::Droppable {
             self.transfer = Slot::default();
             let outcome = Outcome::Broken { reason: Reason::Aborted, bytes: progress.bytes() };
             self.inputs.push_back(Input::Done(ticket, outcome));
@@ -287,16 +289,17 @@ impl Driver {
     }
 
     fn note(&mut self, note: &Note) {
-        log::note(&self.who, note);
-        if matches!(note.decision, Decision::Complete | Decision::Break) {
+        if !matches!(note.decision, Decision::Complete | Decision::Break) {
+            return log::note(&self.who, note);
+        }
+        let who = self.moving.who.take().unwrap_or_else(|| self.who.clone());
+        log::note(&who, note);
+        if let Some(xferlog) = &self.serving.xferlog {
             let date = clock::today();
             let took = clock::now().since(self.moving.began);
-            if let Some(xferlog) = &self.serving.xferlog {
-                let ascii = self.moving.ascii;
-                xferlog.write(&self.who, Transferred { date, took, ascii, note });
-            }
-            self.channel.rest(&self.serving.ports);
+            xferlog.write(&who, Transferred { date, took, ascii: self.moving.ascii, note });
         }
+        self.channel.rest(&self.serving.ports);
     }
 }
 

@@ -1,6 +1,8 @@
 //! The server over real sockets, spoken to by hand: what the session files cannot show, since it
 //! is about sockets, processes and disks.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -34,7 +36,7 @@ impl Served {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let _inside = runtime.enter();
         let server = Server::bind(config, accounts).unwrap();
-        let (address, handle) = (server.addresses()[0], server.handle());
+        let (address, handle) = (*server.addresses().first().unwrap(), server.handle());
         let done = Some(runtime.spawn(server.run()));
         drop(_inside);
         Self { root, address, handle, runtime: Some(runtime), done }

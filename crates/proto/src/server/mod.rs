@@ -240,7 +240,7 @@ impl Session {
         if waits {
             return None;
         }
-        if self.core.transfer.is_none() || !self.is_logged_in() {
+        if self.core.transfer.is_none() || self.user().is_none() {
             return if self.core.stopping { None } else { self.queue.pop_front() };
         }
         if self.queue.front().is_some_and(is_answered_during_transfer) {
@@ -250,30 +250,43 @@ impl Session {
         self.queue.remove(abort)
     }
 
-    const fn is_logged_in(&self) -> bool {
-        matches!(self.state, State::Ready(_) | State::ExpectRnto(..))
-    }
-
     fn handle_line(&mut self, line: &[u8]) {
-        let logged_in = self.is_logged_in();
         match Command::parse(line) {
-            Ok((row, _)) if row.login && !logged_in && !self.may_abort(row) => {
-                self.core.refuse(row.name, Reason::LoginRequired);
-            }
             Ok((row, command)) => {
                 self.core.unknown = 0;
-                self.dispatch(row, command);
+                match (self.gate(row), argument(line)) {
+                    (None, _) => self.dispatch(row, command),
+                    (Some(Reason::PermissionDenied), Some(path)) => {
+                        self.core.refuse_path(row.name, path, Reason::PermissionDenied);
+                    }
+                    (Some(reason), _) => self.core.refuse(row.name, reason),
+                }
             }
-            Err(error) => self.handle_parse_error(error, logged_in),
+            Err(error) => self.handle_parse_error(error),
         }
     }
 
-    /// A transfer outlives REIN and USER (RFC 959 §4.1.1), and so can be aborted after them.
-    fn may_abort(&self, row: &Row) -> bool {
-        row.verb == Verb::Abor && self.core.transfer.is_some()
+    /// What the verb's row says against the command, whatever its argument. A transfer outlives
+    /// REIN and USER (RFC 959 §4.1.1), and so can be aborted after them.
+    fn gate(&self, row: &Row) -> Option<Reason> {
+        let outlives = row.verb == Verb::Abor && self.core.transfer.is_some();
+        match (self.user(), row.permission) {
+            (None, _) if row.login && !outlives => Some(Reason::LoginRequired),
+            (Some(user), Some(needed)) if !user.permissions.has(needed) => {
+                Some(Reason::PermissionDenied)
+            }
+            _ => None,
+        }
     }
 
-    fn handle_parse_error(&mut self, error: ParseError, logged_in: bool) {
+    const fn user(&self) -> Option<&LoggedIn> {
+        match &self.state {
+            State::Ready(user) | State::ExpectRnto(user, _) => Some(user),
+            _ => None,
+        }
+    }
+
+    fn handle_parse_error(&mut self, error: ParseError) {
         let Some(row) = error.row else {
             if error.reason == Reason::HttpOnControl {
                 return self.close(Reason::HttpOnControl);
@@ -284,7 +297,8 @@ impl Session {
         self.core.unknown = 0;
         // Before the login a setting is taken if it is understood, and not discussed if it is not.
         let undiscussed = row.login || matches!(row.verb, Verb::Type | Verb::Opts);
-        let reason = if undiscussed && !logged_in { Reason::LoginRequired } else { error.reason };
+        let reason =
+            if undiscussed && self.user().is_none() { Reason::LoginRequired } else { error.reason };
         self.core.refuse(row.name, reason);
     }
 
@@ -437,6 +451,13 @@ fn is_answered_during_transfer(line: &Result<Vec<u8>, LineError>) -> bool {
 
 fn is_abort(line: &Result<Vec<u8>, LineError>) -> bool {
     line.as_ref().is_ok_and(|line| matches!(Command::parse(line), Ok((_, Command::Abor))))
+}
+
+/// What stands behind the verb, for the refusal of a whole command.
+fn argument(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii_start();
+    let blank = line.iter().position(|&b| b == b' ')?;
+    line.get(blank + 1..).filter(|argument| !argument.is_empty())
 }
 
 fn is_quit(line: &[u8]) -> bool {

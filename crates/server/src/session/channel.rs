@@ -8,17 +8,24 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
+use twoport_net::clock;
 use twoport_net::data::dial::{self, From};
 use twoport_net::data::ports::{Lease, Ports};
 use twoport_proto::data;
 use twoport_proto::server::{DataEvent, Outcome};
+use twoport_proto::time::Time;
 
 use super::work::{Finished, Slot};
 use crate::serving::Serving;
 
 /// How long an active connection may be in the making; the session's own deadline is shorter.
 const LONGEST_DIAL: Duration = Duration::from_secs(3600);
+
+/// How long a session keeps a port that it does not use. Origin: clients that transfer one file
+/// after the other ask again within a second.
+const KEPT: Duration = Duration::from_secs(10);
 
 /// The privileged data port (RFC 959 §3.2).
 const DATA_PORT: u16 = 20;
@@ -33,6 +40,7 @@ pub(super) struct Channel {
     lease: Option<Lease>,
     /// Whether the lease's port was announced and nobody has come yet.
     offered: bool,
+    kept_until: Instant,
     held: Option<TcpStream>,
 }
 
@@ -49,6 +57,7 @@ impl Channel {
             from_port_20: serving.from_port_20,
             lease: None,
             offered: false,
+            kept_until: clock::instant(Time::ZERO),
             held: None,
         }
     }
@@ -77,10 +86,17 @@ impl Channel {
         }
     }
 
-    /// The client's connection to the offered port, or a stranger's, which is closed.
+    /// The client's connection to the offered port, or a stranger's, which is closed. A port that
+    /// is kept without being offered is given back in a while.
     pub(super) async fn accept(&mut self) -> DataEvent {
-        let Some(lease) = self.lease.as_ref().filter(|_| self.offered) else {
-            return std::future::pending().await;
+        let lease = match &self.lease {
+            Some(lease) if self.offered => lease,
+            Some(_) => {
+                tokio::time::sleep_until(self.kept_until).await;
+                self.lease = None;
+                return std::future::pending().await;
+            }
+            None => return std::future::pending().await,
         };
         loop {
             let (stream, from) = match lease.accept().await {
@@ -96,6 +112,7 @@ impl Channel {
                 return DataEvent::Stranger(from);
             }
             self.offered = false;
+            self.kept_until = clock::instant(clock::now().after(KEPT));
             self.held = Some(stream);
             return DataEvent::Arrived;
         }
@@ -135,5 +152,6 @@ impl Channel {
         if ports.is_short() {
             self.lease = None;
         }
+        self.kept_until = clock::instant(clock::now().after(KEPT));
     }
 }

@@ -18,6 +18,7 @@ use twoport_proto::server::{Outcome, Ticket};
 use twoport_proto::time::Time;
 
 use crate::accounts::Account;
+use crate::log::Who;
 use crate::serving::Serving;
 use crate::transfer::{Opened, Reading, Receiving, Rows, Writing};
 use crate::world::World;
@@ -59,9 +60,9 @@ impl Slot {
 /// How far the bytes of a transfer are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Nothing moves, or out: it can be dropped at any time.
+    /// Nothing moves, or only out: it can be dropped at any time.
     #[default]
-    Sending,
+    Droppable,
     /// In: what came must be taken care of.
     Receiving,
     /// An upload becomes the file.
@@ -77,17 +78,20 @@ pub(super) struct Moving {
     pub(super) progress: Progress,
     pub(super) ascii: bool,
     pub(super) began: Time,
+    /// Who began it: somebody else may have logged in when it ends.
+    pub(super) who: Option<Who>,
     cancel: Option<oneshot::Sender<()>>,
 }
 
 impl Moving {
-    pub(super) fn begin(&mut self, opened: &Opened) {
+    pub(super) fn begin(&mut self, opened: &Opened, who: &Who) {
+        self.who = Some(who.clone());
         self.progress = Progress::default();
         self.began = clock::now();
         self.ascii = opened.is_ascii();
         self.phase = match opened {
             Opened::Write(_) => Phase::Receiving,
-            Opened::Read(_) | Opened::List(_) => Phase::Sending,
+            Opened::Read(_) | Opened::List(_) => Phase::Droppable,
         };
     }
 
