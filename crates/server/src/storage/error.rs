@@ -128,7 +128,7 @@ impl<T, R: Into<Reason>> During<T> for core::result::Result<T, R> {
     }
 }
 
-/// An error of a call on names in held directories. [`Reason::of_resolving`] is for paths.
+/// An error of a call on names in held directories. `Reason::of_resolving` is for paths.
 impl From<Errno> for Reason {
     fn from(errno: Errno) -> Self {
         match errno {
