@@ -235,7 +235,10 @@ impl Session {
 
     /// The line whose turn it is, if one may be handled now.
     fn next_line(&mut self) -> Option<Result<Vec<u8>, LineError>> {
+        // The replies to ABOR come before those to what is behind it.
+        let ending = self.core.transfer.as_ref().is_some_and(Transfer::is_cancelling);
         let waits = self.core.pending.is_some()
+            || ending
             || matches!(self.state, State::Closing | State::Refusing { .. });
         if waits {
             return None;
@@ -299,7 +302,12 @@ impl Session {
         let undiscussed = row.login || matches!(row.verb, Verb::Type | Verb::Opts);
         let reason =
             if undiscussed && self.user().is_none() { Reason::LoginRequired } else { error.reason };
-        self.core.refuse(row.name, reason);
+        match reason {
+            Reason::NetworkProtocol | Reason::NetworkProtocolUnknown => {
+                self.core.refuse_protocol(row.name, reason);
+            }
+            reason => self.core.refuse(row.name, reason),
+        }
     }
 
     fn dispatch(&mut self, row: &'static Row, command: Command) {

@@ -76,6 +76,11 @@ impl Transfer {
         }
     }
 
+    /// Whether it only has to be heard of that it has ended.
+    pub(super) const fn is_cancelling(&self) -> bool {
+        matches!(self.phase, Phase::Cancelling { .. })
+    }
+
     /// For STAT.
     pub(super) fn describe(&self, bytes: u64) -> String {
         let (name, path) = (self.intent.name(), Escaped(&self.path));
@@ -146,7 +151,7 @@ impl Core {
     }
 
     /// 522 names the protocol that can be used, in parentheses (RFC 2428 §2).
-    fn refuse_protocol(&mut self, verb: &'static str, reason: Reason) {
+    pub(super) fn refuse_protocol(&mut self, verb: &'static str, reason: Reason) {
         self.note(Note::why(Decision::Refuse, verb, reason));
         let text = alloc::format!("{}, use ({}).", reason.describe(), self.family().number());
         self.line(super::code(reason), text);
@@ -440,14 +445,11 @@ impl Core {
         let had_channel = self.channel != Channel::Idle;
         self.channel = Channel::Idle;
         self.effects.push_back(Effect::Unlisten);
-        self.line(
-            Code::NO_TRANSFER,
-            if had_channel {
-                "ABOR command successful; data channel closed."
-            } else {
-                "No transfer to abort."
-            },
-        );
+        if had_channel {
+            self.line(Code::NO_TRANSFER, "ABOR command successful; data channel closed.");
+        } else {
+            self.refuse("ABOR", Reason::NoTransfer);
+        }
     }
 
     /// Ends the transfer in progress; its replies follow when the driver has stopped it.
