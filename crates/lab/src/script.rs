@@ -155,6 +155,7 @@ impl fmt::Display for Line {
                 let items: Vec<String> = items.iter().map(Setup::to_string).collect();
                 write!(f, "@ {}", items.join("   "))
             }
+            Says::Client(text, true) if *text == Text::default() => f.write_str("C:"),
             Says::Client(text, true) => write!(f, "C: {text}"),
             Says::Client(text, false) => write!(f, "C: {text}\\"),
             Says::Server(wire @ (Wire::Body(_) | Wire::Bodies)) => write!(f, "{wire}"),

@@ -13,6 +13,8 @@ use super::text::{Style, Text};
 /// Something that happens off the wire of the control connection, or is checked there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// `ann logs in`: the greeting, USER, PASS and their replies, with the password set up.
+    LogsIn(String),
     /// `client connects {port}`: to the passive port.
     ClientConnects(Text),
     /// `stranger connects {port}`: somebody from another address does.
@@ -79,6 +81,8 @@ impl Event {
             sent(port).map(Self::ClientConnects)
         } else if let Some(port) = source.strip_prefix("stranger connects ") {
             sent(port).map(Self::StrangerConnects)
+        } else if let Some(name) = source.strip_suffix(" logs in") {
+            Ok(Self::LogsIn(name.into()))
         } else if let Some(id) = source.strip_prefix("transfer fails ") {
             reason(id).map(Self::TransferFails)
         } else if let Some(time) = source.strip_prefix("wait ") {
@@ -106,6 +110,7 @@ fn stored(file: &str) -> Result<Event, String> {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::LogsIn(name) => write!(f, "{name} logs in"),
             Self::ClientConnects(port) => write!(f, "client connects {port}"),
             Self::StrangerConnects(port) => write!(f, "stranger connects {port}"),
             Self::TransferFails(reason) => write!(f, "transfer fails {reason}"),

@@ -65,6 +65,10 @@ pub enum Rule {
     Attempts(u32),
     /// `unknown=10`: unknown commands in a row.
     Unknown(u32),
+    /// `listing=1000`: entries of a listing.
+    Listing(u32),
+    /// `ascii-size=100000`: bytes that are read to find a size in TYPE A.
+    AsciiSize(u64),
     /// `active=off`.
     Active(bool),
     /// `foreign=on`: PORT may name others.
@@ -200,6 +204,8 @@ fn rules(words: &mut Words<'_>) -> Result<Vec<Rule>, String> {
             "delay" => Rule::Delay(duration(value)?),
             "attempts" => Rule::Attempts(number(value)?),
             "unknown" => Rule::Unknown(number(value)?),
+            "listing" => Rule::Listing(number(value)?),
+            "ascii-size" => Rule::AsciiSize(number(value)?),
             "active" => Rule::Active(switch(value)?),
             "foreign" => Rule::Foreign(switch(value)?),
             other => return Err(format!("no rule {other:?}")),
@@ -258,7 +264,8 @@ pub fn duration(word: &str) -> Result<Duration, String> {
 pub fn duration_text(time: Duration) -> String {
     let milliseconds = time.as_millis();
     let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
-    let unit = units.iter().find(|(size, _)| milliseconds > 0 && milliseconds % size == 0);
+    let unit =
+        units.iter().find(|(size, _)| milliseconds > 0 && milliseconds.is_multiple_of(*size));
     match unit {
         // 300s and 60s are what the policy's own words are.
         Some((60_000, _)) if milliseconds <= 300_000 => format!("{}s", milliseconds / 1000),
@@ -319,6 +326,8 @@ impl fmt::Display for Rule {
             Self::Delay(time) => write!(f, "delay={}", duration_text(*time)),
             Self::Attempts(count) => write!(f, "attempts={count}"),
             Self::Unknown(count) => write!(f, "unknown={count}"),
+            Self::Listing(count) => write!(f, "listing={count}"),
+            Self::AsciiSize(bytes) => write!(f, "ascii-size={bytes}"),
             Self::Active(on) => write!(f, "active={}", switch(*on)),
             Self::Foreign(on) => write!(f, "foreign={}", switch(*on)),
         }

@@ -103,7 +103,9 @@ impl Text {
                 return Ok(rest.get(4..).unwrap_or_default());
             }
             Some(other) => return Err(format!("\\{other} is no escape; a backslash is \\\\")),
-            None => return Err("a backslash alone; at the end of a C: line it means: no CRLF".into()),
+            None => {
+                return Err("a backslash alone; at the end of a C: line it means: no CRLF".into());
+            }
         };
         self.bytes(&[byte]);
         Ok(rest.get(2..).unwrap_or_default())
@@ -178,9 +180,8 @@ fn fits(pieces: &[Piece], text: &[u8], captures: &mut Captures) -> bool {
     match piece {
         Piece::Bytes(bytes) => strip(bytes, captures),
         Piece::Repeat(unit, count) => strip(&unit.repeat(*count), captures),
-        Piece::Any => (0..=text.len()).any(|length| {
-            text.get(length..).is_some_and(|rest| fits(pieces, rest, captures))
-        }),
+        Piece::Any => (0..=text.len())
+            .any(|length| text.get(length..).is_some_and(|rest| fits(pieces, rest, captures))),
         Piece::Capture(name) => match captures.get(name).cloned() {
             Some(known) => strip(&known, captures),
             None => (1..=text.len()).any(|length| {

@@ -1,0 +1,170 @@
+//! What a session file sets up, gathered: who may log in, what is stored, which rules hold.
+//!
+//! Each stage builds its world from it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use twoport_proto::path::VirtualPath;
+use twoport_proto::reason::Reason;
+use twoport_proto::server::Policy;
+use twoport_proto::time::Timestamp;
+use twoport_proto::verb::Permissions;
+use twoport_server::storage::disk::Options;
+use twoport_server::storage::{Disk, Memory, Storage, Upload};
+
+use super::Step;
+use crate::script::{Captures, Rule, Script, Setup};
+
+/// When files were changed, unless a `modified` says otherwise: 2020-01-02 03:04:05.
+const MODIFIED: Timestamp = Timestamp::from_seconds(1_577_934_245);
+
+/// What a session file sets up.
+pub(super) struct Ledger {
+    pub(super) accounts: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) anonymous: bool,
+    /// What the accounts may do; anonymous may read at most.
+    pub(super) permissions: Permissions,
+    pub(super) policy: Policy,
+    pub(super) listing_limit: u32,
+    pub(super) ascii_size_limit: u64,
+    pub(super) local: IpAddr,
+    pub(super) peer: IpAddr,
+    pub(super) faults: Vec<(Vec<u8>, Reason)>,
+    pub(super) storage: Arc<dyn Storage>,
+    /// Where the files are if they are on a disk, for as long as the session is played.
+    _directory: Option<TempDir>,
+}
+
+impl Ledger {
+    /// Gathers what the file sets up. Files are in memory, or on the disk where there are links.
+    pub(super) fn new(script: &Script) -> Step<Self> {
+        let has_links = script.setup().any(|item| matches!(item, Setup::Link(..)));
+        let memory = Memory::new();
+        let (storage, directory): (Arc<dyn Storage>, _) = if has_links {
+            let directory = TempDir::new().map_err(|error| error.to_string())?;
+            let options = Options { durable: false, ..Options::default() };
+            let disk = Disk::open(directory.path(), options).map_err(|error| error.to_string())?;
+            (Arc::new(disk), Some(directory))
+        } else {
+            (Arc::new(memory.clone()), None)
+        };
+        let mut ledger = Self {
+            accounts: Vec::new(),
+            anonymous: false,
+            permissions: Permissions::ALL,
+            policy: Policy::default(),
+            listing_limit: 1000,
+            ascii_size_limit: 100_000,
+            local: IpAddr::from([192, 0, 2, 1]),
+            peer: IpAddr::from([192, 0, 2, 7]),
+            faults: Vec::new(),
+            storage,
+            _directory: None,
+        };
+        let mut modified = MODIFIED;
+        memory.set_clock(MODIFIED);
+        for item in script.setup() {
+            match item {
+                Setup::User { name, password } => {
+                    ledger.accounts.push((name.clone(), password.clone()));
+                }
+                Setup::Anonymous => ledger.anonymous = true,
+                Setup::Permissions(list) => {
+                    let all = list.iter().copied();
+                    ledger.permissions = all.fold(Permissions::NONE, Permissions::with);
+                }
+                Setup::File(path, content) => {
+                    let content = content.fill(&Captures::new())?;
+                    ledger.file(&self::path(path)?, &content, modified)?;
+                }
+                Setup::Directory(path) => ledger.directory(&self::path(path)?)?,
+                Setup::Link(path, target) => link(directory.as_ref(), path, target)?,
+                Setup::Modified(date) => modified = *date,
+                Setup::Policy(rules) => rules.iter().for_each(|rule| ledger.rule(rule)),
+                Setup::Peer(address) => ledger.peer = *address,
+                Setup::Local(address) => ledger.local = *address,
+                Setup::Room(bytes) => memory.set_capacity(*bytes),
+                Setup::Fault(verb, reason) => ledger.faults.push((verb.clone(), *reason)),
+                Setup::Portable => {}
+            }
+        }
+        Ok(Self { _directory: directory, ..ledger })
+    }
+
+    fn rule(&mut self, rule: &Rule) {
+        let policy = &mut self.policy;
+        match *rule {
+            Rule::Idle(time) => policy.idle_timeout = time,
+            Rule::Login(time) => policy.login_timeout = time,
+            Rule::Session(time) => policy.session_timeout = Some(time),
+            Rule::Data(time) => policy.data_timeout = time,
+            Rule::Delay(time) => policy.login_delay = time,
+            Rule::Attempts(count) => policy.login_attempts = count,
+            Rule::Unknown(count) => policy.unknown_limit = count,
+            Rule::Listing(count) => self.listing_limit = count,
+            Rule::AsciiSize(bytes) => self.ascii_size_limit = bytes,
+            Rule::Active(on) => policy.active = on,
+            Rule::Foreign(on) => policy.foreign_data = on,
+        }
+    }
+
+    fn directory(&self, path: &VirtualPath) -> Step {
+        if !path.is_root() && self.storage.stat(path).is_err() {
+            self.directory(&path.parent())?;
+            self.storage.make_directory(path).map_err(|error| format!("{path}: {error}"))?;
+        }
+        Ok(())
+    }
+
+    fn file(&self, path: &VirtualPath, content: &[u8], modified: Timestamp) -> Step {
+        self.directory(&path.parent())?;
+        let write = || {
+            let how = Upload::Replace { overwrite: true };
+            let mut sink = self.storage.begin_upload(path, how)?;
+            sink.write(content)?;
+            sink.commit()?;
+            self.storage.set_modified(path, modified)
+        };
+        write().map_err(|error| format!("{path}: {error}"))
+    }
+
+    /// What a file holds now, if there is one.
+    pub(super) fn content(&self, path: &VirtualPath) -> Step<Option<Vec<u8>>> {
+        if self.storage.stat(path).is_err() {
+            return Ok(None);
+        }
+        let mut source = self.storage.open_read(path, 0).map_err(|error| error.to_string())?;
+        let (mut content, mut buffer) = (Vec::new(), vec![0; 65536]);
+        loop {
+            match source.read(&mut buffer).map_err(|error| error.to_string())? {
+                0 => return Ok(Some(content)),
+                length => content.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+            }
+        }
+    }
+
+    /// Whether this user may log in with this password, and what the account may do then.
+    pub(super) fn log_in(&self, user: &[u8], password: &[u8]) -> Option<Permissions> {
+        if self.accounts.iter().any(|(name, secret)| name == user && secret == password) {
+            return Some(self.permissions);
+        }
+        (self.anonymous && user == b"anonymous").then_some(Permissions::READ_ONLY)
+    }
+}
+
+/// A path of a session file, from the root.
+pub(super) fn path(bytes: &[u8]) -> Step<VirtualPath> {
+    let path = VirtualPath::root().join(bytes);
+    path.map_err(|error| format!("{}: no path: {error:?}", super::show(bytes)))
+}
+
+fn link(directory: Option<&TempDir>, path: &[u8], target: &[u8]) -> Step {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let Some(directory) = directory else { return Ok(()) };
+    let below = path.strip_prefix(b"/").unwrap_or(path);
+    let name = directory.path().join(OsStr::from_bytes(below));
+    std::os::unix::fs::symlink(OsStr::from_bytes(target), name).map_err(|error| error.to_string())
+}

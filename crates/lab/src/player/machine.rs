@@ -1,0 +1,408 @@
+//! The server's machine on a stage without sockets: jobs run at once on a storage in memory, time
+//! passes when the file says so.
+//!
+//! It decides nothing about the protocol: it is the driver, in a world where all can be seen.
+
+mod data;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use twoport_proto::line::{LineReader, MAX_COMMAND};
+use twoport_proto::reason::Reason;
+use twoport_proto::server::{DataEvent, Effect, Input, Job, Outcome, Session, Ticket};
+use twoport_proto::time::{Time, Timestamp};
+use twoport_proto::verb::Permissions;
+use twoport_server::job;
+use twoport_server::storage::owners::Owners;
+use twoport_server::transfer::Opened;
+use twoport_server::world::World;
+
+use self::data::{Connection, Moving};
+use super::ledger::{self, Ledger};
+use super::{Failure, Stage, Step, play, show};
+use crate::script::{Captures, Event, Script, Text};
+
+/// How the client's bytes reach the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// As they are said, and each job is answered before the next line.
+    Whole,
+    /// One at a time, with Telnet's NOP before each line; jobs are answered when all are in.
+    Bytewise,
+}
+
+/// The port of the client's control connection.
+const CLIENT_PORT: u16 = 40000;
+/// The first passive port.
+const PASSIVE_PORT: u16 = 50021;
+
+/// Plays a script on the server's machine.
+///
+/// # Errors
+/// The first line that is not as the file has it.
+pub fn server(script: &Script, feed: Feed) -> Result<(), Failure> {
+    let ledger = Ledger::new(script).map_err(|what| Failure {
+        file: script.file.clone(),
+        line: 1,
+        says: "the setup".into(),
+        found: what,
+    })?;
+    play(script, &mut Machine::new(ledger, feed))
+}
+
+struct Machine {
+    session: Session,
+    feed: Feed,
+    ledger: Ledger,
+    world: World,
+    now: Time,
+    reader: LineReader,
+    /// What the session will be told next.
+    answers: VecDeque<Input>,
+    replies: VecDeque<Vec<u8>>,
+    notes: Vec<String>,
+    notes_read: usize,
+    opened: HashMap<Ticket, Opened>,
+    next_port: u16,
+    listening: Option<SocketAddr>,
+    dialling: Option<SocketAddr>,
+    data: Option<Connection>,
+    moving: Option<(Ticket, Moving)>,
+    closed: bool,
+}
+
+impl Machine {
+    fn new(ledger: Ledger, feed: Feed) -> Self {
+        let local = SocketAddr::new(ledger.local, 21);
+        let peer = SocketAddr::new(ledger.peer, CLIENT_PORT);
+        let session = Session::new(Arc::new(ledger.policy.clone()), local, peer, Time::ZERO);
+        let world = World {
+            storage: Arc::clone(&ledger.storage),
+            permissions: Permissions::NONE,
+            owners: Arc::new(Owners::default()),
+            listing_limit: ledger.listing_limit,
+            ascii_size_limit: ledger.ascii_size_limit,
+            today,
+        };
+        let mut machine = Self {
+            session,
+            feed,
+            ledger,
+            world,
+            now: Time::ZERO,
+            reader: LineReader::new(MAX_COMMAND),
+            answers: VecDeque::new(),
+            replies: VecDeque::new(),
+            notes: Vec::new(),
+            notes_read: 0,
+            opened: HashMap::new(),
+            next_port: PASSIVE_PORT,
+            listening: None,
+            dialling: None,
+            data: None,
+            moving: None,
+            closed: false,
+        };
+        machine.drain();
+        machine
+    }
+
+    /// One input, then drain, then what came of it.
+    fn give(&mut self, input: Input) {
+        self.handle(input);
+        self.answer();
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.session.handle(self.now, input);
+        self.drain();
+    }
+
+    fn answer(&mut self) {
+        while let Some(input) = self.answers.pop_front() {
+            self.handle(input);
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(effect) = self.session.poll() {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Reply(reply) => {
+                let mut bytes = Vec::new();
+                reply.encode(&mut bytes);
+                let lines = bytes.strip_suffix(b"\r\n").unwrap_or(&bytes).split(|b| *b == b'\n');
+                let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec());
+                self.replies.extend(lines);
+            }
+            Effect::Run(ticket, job) => {
+                let outcome = self.run(ticket, job);
+                self.answers.push_back(Input::Done(ticket, outcome));
+            }
+            Effect::Dial(target) => self.dialling = Some(target),
+            Effect::Transfer(ticket) => self.transfer(ticket),
+            Effect::Cancel(ticket) => self.cancel(ticket),
+            Effect::Unlisten => self.unlisten(),
+            Effect::Note(note) => self.notes.push(note.to_string()),
+            Effect::Close => self.closed = true,
+        }
+    }
+
+    fn run(&mut self, ticket: Ticket, job: Job) -> Outcome {
+        let verb = verb(&job);
+        let fault = self.ledger.faults.iter().find(|(at, _)| at == verb.as_bytes());
+        if let Some((_, reason)) = fault {
+            return Outcome::Failed(*reason);
+        }
+        match job {
+            Job::LogIn { user, password } => match self.ledger.log_in(&user, &password.0) {
+                Some(permissions) => {
+                    self.world.permissions = permissions;
+                    Outcome::LoggedIn(permissions)
+                }
+                None => Outcome::Failed(Reason::LoginFailed),
+            },
+            Job::Listen(_) => {
+                self.unlisten();
+                let address = SocketAddr::new(self.ledger.local, self.next_port);
+                self.next_port += 1;
+                self.listening = Some(address);
+                Outcome::Listening(address)
+            }
+            job => {
+                let (outcome, opened) = job::run(&self.world, job);
+                self.opened.extend(opened.map(|opened| (ticket, opened)));
+                outcome
+            }
+        }
+    }
+
+    /// Hands over what the reader has; whoever asks for the state of a transfer is told how far it is.
+    fn read_lines(&mut self) {
+        while let Some(line) = self.reader.next_line() {
+            let moved = self.moving.as_ref().map(|(_, moving)| moving.bytes());
+            if let Some(bytes) = moved {
+                self.handle(Input::Progress(bytes));
+            }
+            self.handle(line.map_or_else(Input::BadLine, Input::Line));
+            if self.feed == Feed::Whole {
+                self.answer();
+            }
+        }
+    }
+
+    /// Time passes, and the session is woken when it asks to be.
+    fn wait(&mut self, time: Duration) -> Step {
+        let end = self.now.after(time);
+        while let Some(deadline) = self.session.deadline().filter(|deadline| *deadline <= end) {
+            self.now = deadline.max(self.now);
+            self.give(Input::Timer);
+            if self.session.deadline() == Some(deadline) {
+                return Err(format!("the session asks again for the time {:?}", deadline.0));
+            }
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn connect(&mut self, port: &Text, captures: &Captures, is_stranger: bool) -> Step {
+        let port = port_in(&port.fill(captures)?)?;
+        if self.listening.is_none_or(|address| address.port() != port) {
+            return Err(format!("nothing listens on port {port}"));
+        }
+        if is_stranger {
+            let stranger = match self.ledger.peer {
+                std::net::IpAddr::V4(_) => SocketAddr::from(([198, 51, 100, 9], 6666)),
+                std::net::IpAddr::V6(_) => {
+                    SocketAddr::from(([0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 9], 6666))
+                }
+            };
+            self.give(Input::Data(DataEvent::Stranger(stranger)));
+        } else {
+            self.data = Some(Connection::default());
+            self.give(Input::Data(DataEvent::Arrived));
+        }
+        Ok(())
+    }
+
+    fn dialled(&mut self, event: DataEvent) -> Step {
+        let target = self.dialling.take();
+        target.ok_or("the server connects nowhere")?;
+        if event == DataEvent::Dialled {
+            self.data = Some(Connection::default());
+        }
+        self.give(Input::Data(event));
+        Ok(())
+    }
+
+    fn stored(&self, path: &Text, captures: &Captures) -> Step<Option<Vec<u8>>> {
+        self.ledger.content(&ledger::path(&path.fill(captures)?)?)
+    }
+}
+
+impl Stage for Machine {
+    fn say(&mut self, bytes: &[u8]) -> Step {
+        match self.feed {
+            Feed::Whole => {
+                self.reader.push(bytes);
+                self.read_lines();
+            }
+            Feed::Bytewise => {
+                self.reader.push(b"\xff\xf1");
+                for byte in bytes {
+                    self.reader.push(&[*byte]);
+                    self.read_lines();
+                }
+            }
+        }
+        self.answer();
+        Ok(())
+    }
+
+    fn line(&mut self) -> Step<Vec<u8>> {
+        if self.replies.is_empty() {
+            self.finish_download();
+        }
+        self.replies.pop_front().ok_or_else(|| match self.closed {
+            true => "nothing: the server has closed the connection".into(),
+            false => "nothing: the server is silent".into(),
+        })
+    }
+
+    fn upload(&mut self, bytes: &[u8]) -> Step {
+        let data = self.data.as_mut().ok_or("there is no data connection")?;
+        data.up.extend_from_slice(bytes);
+        self.receive();
+        Ok(())
+    }
+
+    fn download(&mut self, length: usize) -> Step<Vec<u8>> {
+        let data = self.data.as_mut().ok_or("there is no data connection")?;
+        let length = length.min(data.down.len());
+        Ok(data.down.drain(..length).collect())
+    }
+
+    fn event(&mut self, event: &Event, captures: &Captures) -> Step {
+        match event {
+            Event::LogsIn(_) => Ok(()),
+            Event::ClientConnects(port) => self.connect(port, captures, false),
+            Event::StrangerConnects(port) => self.connect(port, captures, true),
+            Event::ServerConnects => self.dialled(DataEvent::Dialled),
+            Event::ConnectRefused => self.dialled(DataEvent::DialFailed(Reason::DataRefused)),
+            Event::ConnectUnreachable => {
+                self.dialled(DataEvent::DialFailed(Reason::DataUnreachable))
+            }
+            Event::ClientClosesData => self.close_data(),
+            Event::DataReset => self.fail(Reason::DataReset),
+            Event::TransferFails(reason) => self.fail(*reason),
+            Event::DataClosedByServer => {
+                self.finish_download();
+                match &self.data {
+                    Some(data) if !data.down.is_empty() => {
+                        let rest: Vec<u8> = data.down.iter().copied().collect();
+                        Err(format!("more data: {}", show(&rest)))
+                    }
+                    Some(data) if !data.closed => Err("the data connection is open".into()),
+                    _ => Ok(()),
+                }
+            }
+            Event::ClientClosesControl => {
+                self.give(Input::Eof);
+                Ok(())
+            }
+            Event::ControlClosedByServer if self.closed => Ok(()),
+            Event::ControlClosedByServer => Err("the control connection is open".into()),
+            Event::Wait(time) => self.wait(*time),
+            Event::Silence => match self.replies.front() {
+                Some(line) => Err(show(line)),
+                None => Ok(()),
+            },
+            Event::ServerStops => {
+                self.give(Input::Shutdown);
+                Ok(())
+            }
+            Event::ServerEnds => {
+                self.give(Input::Terminate);
+                Ok(())
+            }
+            Event::Stored(path, content) => match self.stored(path, captures)? {
+                Some(found) if found == content.fill(captures)? => Ok(()),
+                Some(found) => Err(super::difference(&content.fill(captures)?, &found)),
+                None => Err("there is no such file".into()),
+            },
+            Event::Absent(path) => match self.stored(path, captures)? {
+                Some(found) => Err(format!("the file is there: {}", show(&found))),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn note(&mut self, words: &str) -> Step {
+        let unread = self.notes.get(self.notes_read..).unwrap_or_default();
+        match unread.iter().position(|note| note.starts_with(words)) {
+            Some(at) => {
+                self.notes_read += at + 1;
+                Ok(())
+            }
+            None => Err(format!("{unread:?}")),
+        }
+    }
+
+    fn finish(&mut self) -> Step {
+        match self.replies.front() {
+            Some(line) => Err(format!("one reply more: {}", show(line))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What day it is while a session is played: 2026-01-01.
+fn today() -> Timestamp {
+    Timestamp::from_seconds(1_767_225_600)
+}
+
+/// A port as a reply gives it: its number, or the six numbers of PASV.
+fn port_in(text: &[u8]) -> Step<u16> {
+    let wrong = || format!("no port: {}", show(text));
+    if text.contains(&b',') {
+        return twoport_proto::addr::parse_port(text).map(|a| a.port()).map_err(|_| wrong());
+    }
+    let digits = std::str::from_utf8(text).map_err(|_| wrong())?;
+    digits.parse().map_err(|_| wrong())
+}
+
+/// The verb that usually asks for a job, as a `fault` names it.
+fn verb(job: &Job) -> &'static str {
+    use twoport_proto::server::Upload;
+    match job {
+        Job::LogIn { .. } => "PASS",
+        Job::Listen(_) => "PASV",
+        Job::ChangeDirectory(_) => "CWD",
+        Job::Size { .. } => "SIZE",
+        Job::Modified(_) => "MDTM",
+        Job::SetModified(..) => "MFMT",
+        Job::SetMode(..) => "CHMOD",
+        Job::MakeDirectory(_) => "MKD",
+        Job::RemoveDirectory(_) => "RMD",
+        Job::Delete(_) => "DELE",
+        Job::CheckRename(_) => "RNFR",
+        Job::Rename { .. } => "RNTO",
+        Job::Facts(..) => "MLST",
+        Job::Status(_) => "STAT",
+        Job::Hash { .. } => "HASH",
+        Job::SpaceLeft(_) => "AVBL",
+        Job::Combine { .. } => "COMB",
+        Job::OpenRead { .. } => "RETR",
+        Job::OpenWrite { how: Upload::Append, .. } => "APPE",
+        Job::OpenWrite { how: Upload::Unique, .. } => "STOU",
+        Job::OpenWrite { .. } => "STOR",
+        Job::OpenList(_) => "LIST",
+    }
+}

@@ -1,0 +1,81 @@
+//! Every session file in every way that there is to play it.
+//!
+//! `TWOPORT_SESSION=retrieve` plays the files with that in their path; `TWOPORT_BLESS=1` writes the
+//! manual's index anew.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
+use twoport_lab::player::machine::{Feed, server};
+use twoport_lab::player::{Failure, codec, corpus, files, manual};
+use twoport_lab::script::Script;
+
+/// Plays all files, and shows every one that fails.
+fn each(play: impl Fn(&Script) -> Result<(), Failure>) {
+    let scripts = files::chosen().unwrap();
+    let failures: Vec<String> =
+        scripts.iter().filter_map(|script| play(script).err()).map(|f| f.to_string()).collect();
+    let (failed, all) = (failures.len(), scripts.len());
+    assert!(failures.is_empty(), "{failed} of {all} failed\n\n{}\n", failures.join("\n\n"));
+}
+
+#[test]
+fn each_line_comes_back_from_the_codec_as_it_was() {
+    each(codec::round_trip);
+}
+
+#[test]
+fn the_server_machine_plays_each_line_whole() {
+    each(|script| server(script, Feed::Whole));
+}
+
+#[test]
+fn the_server_machine_plays_a_byte_at_a_time() {
+    each(|script| server(script, Feed::Bytewise));
+}
+
+#[test]
+fn every_file_is_printed_as_it_stands() {
+    each(|script| {
+        let source = std::fs::read_to_string(files::root().join(&script.file)).unwrap();
+        let stands = source.lines().zip(&script.lines);
+        let other = stands.into_iter().find(|(stands, line)| **stands != line.to_string());
+        match other {
+            Some((stands, line)) => Err(Failure::at(script, line, stands)),
+            None => Ok(()),
+        }
+    });
+}
+
+#[test]
+fn titles_are_unique_and_name_where_the_rule_is_from() {
+    let scripts = files::all().unwrap();
+    for (number, script) in scripts.iter().enumerate() {
+        let (origin, title) = script.title().split_once(": ").unwrap_or_default();
+        assert!(!origin.is_empty() && title.ends_with('.'), "{}: # ORIGIN: title.", script.file);
+        let before = scripts.iter().take(number).find(|other| other.title() == script.title());
+        assert!(before.is_none(), "{}: the title of {}", script.file, before.unwrap().file);
+    }
+}
+
+#[test]
+fn the_sessions_are_seeds_for_the_fuzzers() {
+    let corpus = tempfile::tempdir().unwrap();
+    corpus::write(&files::all().unwrap(), corpus.path()).unwrap();
+    let seed = std::fs::read(corpus.path().join("commands/rfc959-retrieve")).unwrap();
+    assert!(seed.starts_with(b"USER ann\r\nPASS secret\r\n"));
+}
+
+#[test]
+fn the_manual_lists_the_sessions() {
+    let path = files::root().join("docs/manual/sessions.md");
+    let page = manual::index(&files::all().unwrap());
+    if std::env::var_os("TWOPORT_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &page).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == page,
+        "docs/manual/sessions.md is out of date: TWOPORT_BLESS=1 writes it anew"
+    );
+}
