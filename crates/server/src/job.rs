@@ -166,7 +166,7 @@ fn combine(world: &World, target: &VirtualPath, parts: &[VirtualPath]) -> Result
             return Err(Reason::CannotCombine);
         }
     }
-    let mut sink = storage.begin_upload(target, storage::Upload::Append).map_err(|e| reason(&e))?;
+    let mut sink = storage.begin_upload(target, Upload::Append).map_err(|e| reason(&e))?;
     for part in parts {
         let mut source = open(world, part, 0)?;
         let mut written = Ok(());
@@ -212,12 +212,6 @@ fn open_write(
         world.storage.unique_name(&path.parent(), hint).map_err(failed)?
     } else {
         path
-    };
-    let how = match how {
-        Upload::Replace { overwrite } => storage::Upload::Replace { overwrite },
-        Upload::Resume { offset } => storage::Upload::Resume { offset },
-        Upload::Append => storage::Upload::Append,
-        Upload::Unique => storage::Upload::Unique,
     };
     world.storage.check_upload(&path, how).map_err(failed)?;
     let outcome = Outcome::Opened { size: None, name: unique.then(|| path.clone()) };

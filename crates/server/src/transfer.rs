@@ -10,7 +10,7 @@ use twoport_proto::glob::Glob;
 use twoport_proto::list::{facts, names, unix};
 use twoport_proto::path::VirtualPath;
 use twoport_proto::reason::Reason;
-use twoport_proto::server::{Form, ListTarget};
+use twoport_proto::server::{Form, ListTarget, Upload};
 
 use crate::storage::{self, Listed, Listing, Stat, Storage};
 use crate::world::{World, reason};
@@ -96,7 +96,7 @@ pub struct Writing {
     /// The target.
     pub path: VirtualPath,
     /// How what is there is treated.
-    pub how: storage::Upload,
+    pub how: Upload,
     /// Whether the text of the network is converted.
     pub ascii: bool,
 }

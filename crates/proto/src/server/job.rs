@@ -25,7 +25,7 @@ pub enum Upload {
         /// Whether an existing file may be replaced.
         overwrite: bool,
     },
-    /// REST and STOR: on from this offset.
+    /// REST and STOR: on from this offset; from 0 it is `Replace` with `overwrite`.
     Resume {
         /// Where the first byte goes.
         offset: u64,

@@ -52,6 +52,7 @@ mod tests;
 use std::fs::File;
 
 use twoport_proto::path::VirtualPath;
+pub use twoport_proto::server::Upload;
 use twoport_proto::time::Timestamp;
 
 pub use disk::Disk;
@@ -113,25 +114,6 @@ pub trait Storage: Send + Sync {
 
     /// A free name in the directory for STOU, made of `hint` and of letters nobody else draws.
     fn unique_name(&self, directory: &VirtualPath, hint: &[u8]) -> Result<VirtualPath>;
-}
-
-/// How an upload treats what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upload {
-    /// STOR: a new file, in place of the old one if `overwrite` allows.
-    Replace {
-        /// Whether an existing file may be replaced.
-        overwrite: bool,
-    },
-    /// REST and STOR: from `offset` on. From 0 it is `Replace` with `overwrite`.
-    Resume {
-        /// Where the first byte goes.
-        offset: u64,
-    },
-    /// APPE: at the end, of a new file if there is none.
-    Append,
-    /// STOU, to a name from [`Storage::unique_name`]: never replaces.
-    Unique,
 }
 
 /// A file being read. One owner, one cursor.
