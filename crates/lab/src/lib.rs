@@ -3,5 +3,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod house;
 pub mod player;
 pub mod script;
