@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+pub use twoport_client as client;
 pub use twoport_net as net;
 pub use twoport_proto as proto;
 pub use twoport_server as server;

@@ -20,6 +20,11 @@ macro_rules! exits {
                 match self { $(Self::$name => $code,)* }
             }
 
+            /// The exit of a code, such as the client library gives.
+            pub(crate) fn of(code: u8) -> Self {
+                Self::ALL.iter().copied().find(|exit| exit.code() == code).unwrap_or(Self::Failed)
+            }
+
             /// Its name in JSON.
             pub(crate) const fn word(self) -> &'static str {
                 match self { $(Self::$name => $word,)* }
@@ -55,6 +60,25 @@ exits! {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn the_client_librarys_classes_have_the_same_codes_and_names() {
+        use twoport_client::Class;
+        for class in [
+            Class::Usage,
+            Class::Connect,
+            Class::Login,
+            Class::Refused,
+            Class::NoData,
+            Class::Truncated,
+            Class::Unconfirmed,
+            Class::Timeout,
+            Class::Local,
+            Class::Protocol,
+        ] {
+            assert_eq!(Exit::of(class.exit_code()).word(), class.name());
+        }
+    }
 
     #[test]
     fn codes_and_words_are_unique_and_in_order() {

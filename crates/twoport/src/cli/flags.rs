@@ -32,6 +32,8 @@ pub(crate) struct Flag {
 pub(crate) enum Takes {
     /// Nothing.
     Nothing,
+    /// One of the words.
+    Word(&'static [&'static str]),
     /// A text of this name.
     Text(&'static str),
     /// A path of this name, which need not be UTF-8.
@@ -39,6 +41,9 @@ pub(crate) enum Takes {
     /// A text of this name, each time the flag is given.
     Texts(&'static str),
 }
+
+/// The modes of data connections, as `--mode` has them.
+pub(crate) const MODES: &[&str] = &["auto", "epsv", "pasv", "eprt", "port"];
 
 /// The flags, by command.
 pub(crate) static FLAGS: &[Flag] = &[
@@ -59,6 +64,48 @@ pub(crate) static FLAGS: &[Flag] = &[
         about: "Let NAME log in with PASSWORD and do everything below DIR",
         details: "Others on this machine can see the command line, and the password in it: for \
                   anything that lasts, use an account file (see twoport-account(1)).",
+    },
+    Flag {
+        of: &["get", "put", "ls"],
+        long: "mode",
+        short: Some('m'),
+        takes: Takes::Word(MODES),
+        about: "How data connections are made: passive (epsv, pasv), active (eprt, port), or auto",
+        details: "auto begins with EPSV and goes on to PASV where EPSV is refused, malformed or \
+                  makes the connection drop.",
+    },
+    Flag {
+        of: &["get", "put"],
+        long: "resume",
+        short: Some('c'),
+        takes: Takes::Nothing,
+        about: "Go on where an earlier transfer of the same file ended",
+        details: "",
+    },
+    Flag {
+        of: &["get", "put"],
+        long: "recursive",
+        short: Some('r'),
+        takes: Takes::Nothing,
+        about: "Transfer directories with all that is in them",
+        details: "",
+    },
+    Flag {
+        of: &["ls"],
+        long: "long",
+        short: Some('l'),
+        takes: Takes::Nothing,
+        about: "Show type, permissions, size and date of each entry",
+        details: "",
+    },
+    Flag {
+        of: &["get", "put", "ls"],
+        long: "timeout",
+        short: Some('t'),
+        takes: Takes::Text("SECONDS"),
+        about: "Give up when nothing comes for so long [default: 10 to 60, by what is waited for]",
+        details: "Seconds, or a number with a unit such as 5m. It is the time for a connection, for each reply and \
+                  for a transfer in which no byte moves, not for a transfer as a whole.",
     },
     Flag {
         of: &["account add", "account passwd", "account list", "account remove"],
@@ -94,7 +141,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         details: "",
     },
     Flag {
-        of: &["check", "account list"],
+        of: &["get", "put", "ls", "check", "account list"],
         long: "json",
         short: None,
         takes: Takes::Nothing,
@@ -121,6 +168,9 @@ pub(crate) fn with_flags(command: Command, name: &str) -> Command {
 fn takes(arg: Arg, takes: Takes) -> Arg {
     match takes {
         Takes::Nothing => arg.action(ArgAction::SetTrue),
+        Takes::Word(words) => {
+            arg.value_name(words.join("|")).value_parser(PossibleValuesParser::new(words))
+        }
         Takes::Text(name) => arg.value_name(name).value_parser(StringValueParser::new()),
         Takes::Texts(name) => {
             arg.value_name(name).value_parser(StringValueParser::new()).action(ArgAction::Append)

@@ -5,13 +5,19 @@
 
 mod account;
 mod check;
+mod client;
 mod exit;
 mod flags;
+mod get;
 mod log;
+mod ls;
 mod man;
 mod manual;
+mod meter;
 mod output;
+mod put;
 mod reach;
+mod results;
 mod serve;
 
 use std::ffi::OsString;
@@ -43,6 +49,9 @@ pub(crate) fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(matches: &ArgMatches) -> Outcome {
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
+        Some(("get", matches)) => get::run(matches),
+        Some(("put", matches)) => put::run(matches),
+        Some(("ls", matches)) => ls::run(matches),
         Some(("check", matches)) => check::run(matches),
         Some(("account", matches)) => account::run(matches),
         Some(("completions", matches)) => man::completions(matches),
@@ -72,7 +81,7 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
-        .subcommands([serve(), check(), account(), completions(), man()])
+        .subcommands([serve(), get(), put(), ls(), check(), account(), completions(), man()])
 }
 
 fn serve() -> Command {
@@ -87,6 +96,50 @@ fn serve() -> Command {
         )
         .arg(path("DIR").help("The directory to serve; may come from the configuration"));
     flags::with_settings(flags::with_flags(command, "serve"))
+}
+
+/// How URLs are written: part of the help of every command of the client.
+const URLS: &str = "\
+URLs: ftp://user:password@host:port/path. The path starts from the log-in directory; %2F at its \
+beginning makes it absolute, a slash at its end says that it is a directory. Without a user it is \
+anonymous; others on this machine can see a password on the command line. ;type=a at the end \
+transfers text with its line ends converted.";
+
+fn get() -> Command {
+    let command = Command::new("get")
+        .about("Download files, or with --recursive directories")
+        .long_about(
+            "Download files. LOCAL is a file, a directory, or - for standard output; without it files \
+             go to the current directory. A file has its name only when it is whole and its length \
+             was checked. With --recursive the URLs are directories: a slash at the end of the URL \
+             means what is in it, without the directory itself.",
+        )
+        .override_usage("twoport get [OPTIONS] URL... [LOCAL]")
+        .after_help(URLS)
+        .arg(words("URL... [LOCAL]").help("What to download, and where to"));
+    flags::with_flags(command, "get")
+}
+
+fn put() -> Command {
+    let command = Command::new("put")
+        .about("Upload files, or with --recursive directories")
+        .long_about(
+            "Upload files, or standard input as -. A URL that ends with a slash, or that more than one \
+             LOCAL goes to, is a directory. With --recursive a LOCAL may be a directory, which is \
+             made on the server.",
+        )
+        .override_usage("twoport put [OPTIONS] LOCAL... URL")
+        .after_help(URLS)
+        .arg(words("LOCAL... URL").help("What to upload, and where to"));
+    flags::with_flags(command, "put")
+}
+
+fn ls() -> Command {
+    let command = Command::new("ls")
+        .about("List a directory")
+        .after_help(URLS)
+        .arg(Arg::new("URL").required(true).help("The directory"));
+    flags::with_flags(command, "ls")
 }
 
 fn check() -> Command {
@@ -137,6 +190,16 @@ fn man() -> Command {
         .about("Write the manual pages into a directory")
         .arg(path("DIR").required(true).help("The directory, such as /usr/local/share/man/man1"))
         .hide(true)
+}
+
+/// All positional arguments of a command: which is a URL is seen by its beginning.
+fn words(name: &'static str) -> Arg {
+    Arg::new("WORDS")
+        .value_name(name)
+        .required(true)
+        .num_args(1..)
+        .value_parser(OsStringValueParser::new())
+        .value_hint(ValueHint::AnyPath)
 }
 
 /// A positional argument that is a path, of any bytes.
