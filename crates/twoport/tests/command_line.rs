@@ -21,7 +21,8 @@ fn twoport(directory: &Path, arguments: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    // A command that refuses its arguments ends without reading.
+    let _unread = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
 
@@ -126,6 +127,8 @@ fn mistakes_on_the_command_line_are_said_with_what_was_meant() {
         (&["serve", "--idel-timeout", "5", "."], "'--idle-timeout'"),
         (&["serve", "--passive-ports", "9-8", "."], "is not a range of ports; write two ports"),
         (&["serve", "--user", "ann", "."], "--user: there is no colon; write NAME:PASSWORD"),
+        (&["get"], "there is no URL; write ftp://host/path"),
+        (&["put", "a"], "the last argument is no URL"),
         (&["serve"], "root: no directory to serve; name one"),
         (&["serve", "gone"], "root: gone cannot be used: No such file"),
         (&["serve", "--config", "gone.toml", "."], "gone.toml: cannot be read"),

@@ -72,6 +72,8 @@ fn page(command: &Command, name: &str) -> std::io::Result<String> {
     let mut page = Vec::new();
     man.render(&mut page)?;
     let mut text = String::from_utf8(page).map_err(std::io::Error::other)?;
+    // The last section has a name that tells nothing.
+    text = text.replace(".SH EXTRA", ".SH NOTES");
     if let Some(cut) = text.find(".SH VERSION") {
         text.truncate(cut);
     }

@@ -19,6 +19,7 @@ mod put;
 mod reach;
 mod results;
 mod serve;
+mod source;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -116,7 +117,7 @@ fn get() -> Command {
         )
         .override_usage("twoport get [OPTIONS] URL... [LOCAL]")
         .after_help(URLS)
-        .arg(words("URL... [LOCAL]").help("What to download, and where to"));
+        .arg(words());
     flags::with_flags(command, "get")
 }
 
@@ -130,7 +131,7 @@ fn put() -> Command {
         )
         .override_usage("twoport put [OPTIONS] LOCAL... URL")
         .after_help(URLS)
-        .arg(words("LOCAL... URL").help("What to upload, and where to"));
+        .arg(words());
     flags::with_flags(command, "put")
 }
 
@@ -193,10 +194,10 @@ fn man() -> Command {
 }
 
 /// All positional arguments of a command: which is a URL is seen by its beginning.
-fn words(name: &'static str) -> Arg {
+/// It is hidden, and not required here, since the usage line and the command say it better.
+fn words() -> Arg {
     Arg::new("WORDS")
-        .value_name(name)
-        .required(true)
+        .hide(true)
         .num_args(1..)
         .value_parser(OsStringValueParser::new())
         .value_hint(ValueHint::AnyPath)
