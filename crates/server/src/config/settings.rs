@@ -135,7 +135,7 @@ settings! {
     Accounts accounts "Who may log in" {
         account_file "account-file": Option<PathBuf> = "off", Common,
             "The file that `twoport account` keeps accounts in",
-            "accounts can also stand in [[account]] tables of the configuration itself";
+            "accounts can also stand in `[[account]]` tables of the configuration itself";
         anonymous "anonymous": Anonymous = "off", Common,
             "What `anonymous` and `ftp` may do with any password: nothing; list and read; or also create files and directories, but replace and delete nothing",
             "an open server is a decision of its owner";
