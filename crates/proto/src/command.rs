@@ -156,13 +156,14 @@ impl Command {
     /// Appends the line as it goes over the wire, with CRLF.
     ///
     /// # Errors
-    /// [`Reason::BadName`] if an argument holds a CR, LF or NUL: it would be more than one command.
-    /// Nothing is appended then.
+    /// [`Reason::BadName`] if an argument holds a CR, LF or NUL: it would be more than one command;
+    /// or a path of COMB that its quotes cannot hold. Nothing is appended then.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Reason> {
         let start = out.len();
         argument::write(self, out);
         let line = out.get(start..).unwrap_or_default();
-        if line.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+        let is_one_line = !line.iter().any(|b| matches!(b, b'\r' | b'\n' | 0));
+        if !is_one_line || !argument::is_unambiguous(self) {
             out.truncate(start);
             return Err(Reason::BadName);
         }

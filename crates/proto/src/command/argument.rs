@@ -333,12 +333,13 @@ fn comb(argument: &[u8]) -> Result<Command, Reason> {
         let (path, behind) = match rest.strip_prefix(b"\"") {
             Some(quoted) => {
                 let end = quoted.iter().position(|&b| b == b'"').ok_or(Reason::BadArgument)?;
-                quoted.split_at_checked(end).ok_or(Reason::BadArgument)?
+                let (path, behind) = quoted.split_at_checked(end).ok_or(Reason::BadArgument)?;
+                (path, behind.get(1..).unwrap_or_default())
             }
             None => word(rest),
         };
         paths.push(FtpPath::from(path));
-        rest = behind.strip_prefix(b"\"").unwrap_or(behind).trim_ascii_start();
+        rest = behind.trim_ascii_start();
     }
     let mut paths = paths.into_iter();
     match paths.next() {
@@ -424,8 +425,8 @@ fn encoded(command: &Command) -> (&'static str, Option<Vec<u8>>) {
         Command::Clnt(name) => ("CLNT", Some(name.clone())),
         Command::Comb { target, parts } => {
             let paths = core::iter::once(target).chain(parts);
-            let quoted: Vec<Vec<u8>> = paths.map(|p| [b"\"", &p.0[..], b"\""].concat()).collect();
-            ("COMB", Some(quoted.join(&b' ')))
+            let words: Vec<Vec<u8>> = paths.map(comb_word).collect();
+            ("COMB", Some(words.join(&b' ')))
         }
         Command::Csid(facts) => ("CSID", Some(facts.clone())),
         Command::Cwd(p) => ("CWD", optional(p)),
@@ -488,6 +489,24 @@ fn encoded(command: &Command) -> (&'static str, Option<Vec<u8>>) {
         Command::Type(Representation::Image) => ("TYPE", Some(b"I".to_vec())),
         Command::User(name) => ("USER", Some(name.clone())),
     }
+}
+
+/// Between quotes, unless there is one in it: no form of quoting a quote is known to servers.
+fn comb_word(path: &FtpPath) -> Vec<u8> {
+    if path.0.contains(&b'"') { path.0.clone() } else { [b"\"", &path.0[..], b"\""].concat() }
+}
+
+/// Whether an argument keeps its parts apart. A path of COMB with a quote goes out bare, so a blank
+/// or a quote at its beginning would make it another path.
+pub(super) fn is_unambiguous(command: &Command) -> bool {
+    let Command::Comb { target, parts } = command else { return true };
+    let stands_bare = |path: &[u8]| {
+        let starts = path.first().is_some_and(|&b| b != b'"' && !b.is_ascii_whitespace());
+        starts && !path.contains(&b' ')
+    };
+    core::iter::once(target)
+        .chain(parts)
+        .all(|path| !path.0.contains(&b'"') || stands_bare(&path.0))
 }
 
 fn encoded_hash(

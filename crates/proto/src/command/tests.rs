@@ -173,6 +173,21 @@ fn no_argument_smuggles_a_second_command() {
 }
 
 #[test]
+fn the_paths_of_comb_stay_apart() {
+    let comb = |target, parts: &[&str]| Command::Comb {
+        target: path(target),
+        parts: parts.iter().map(|part| path(part)).collect(),
+    };
+    assert_eq!(parse(b"COMB t \"a a\" b\"b \"c\""), Ok(comb("t", &["a a", "b\"b", "c"])));
+    let mut out = vec![];
+    assert_eq!(comb("t", &["b\"b"]).encode(&mut out), Ok(()));
+    assert_eq!(out, b"COMB \"t\" b\"b\r\n");
+    for bad in ["\"a", "a\" b", "\ta\""] {
+        assert_eq!(comb("t", &[bad]).encode(&mut out), Err(Reason::BadName));
+    }
+}
+
+#[test]
 fn passwords_are_not_shown() {
     use alloc::format;
     let command = parse(b"PASS secret").unwrap();
