@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chop;
 pub mod house;
 pub mod player;
 pub mod script;

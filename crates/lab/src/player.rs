@@ -8,6 +8,7 @@ pub mod files;
 mod ledger;
 pub mod machine;
 pub mod manual;
+pub mod sockets;
 
 use std::fmt;
 

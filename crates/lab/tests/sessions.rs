@@ -5,8 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use twoport_lab::player::machine::{Feed, server};
-use twoport_lab::player::{Failure, codec, corpus, files, manual};
+use twoport_lab::player::{Failure, codec, corpus, files, manual, sockets};
 use twoport_lab::script::Script;
 
 /// Plays all files, and shows every one that fails.
@@ -31,6 +35,36 @@ fn the_server_machine_plays_each_line_whole() {
 #[test]
 fn the_server_machine_plays_a_byte_at_a_time() {
     each(|script| server(script, Feed::Bytewise));
+}
+
+/// On some threads: each session waits most of its time.
+fn on_sockets(seed: u64) {
+    let mut scripts = files::chosen().unwrap();
+    scripts.retain(sockets::can_play);
+    let (failures, next) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(script) = scripts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let failure = sockets::server(script, seed).err();
+                    failures.lock().unwrap().extend(failure.map(|failure| failure.to_string()));
+                }
+            });
+        }
+    });
+    let (failures, all) = (failures.into_inner().unwrap(), scripts.len());
+    let failed = failures.len();
+    assert!(failed == 0, "{failed} of {all} failed, seed {seed}\n\n{}\n", failures.join("\n\n"));
+}
+
+#[test]
+fn a_real_server_plays_each_line_whole() {
+    on_sockets(0);
+}
+
+#[test]
+fn a_real_server_plays_lines_in_pieces() {
+    on_sockets(0x5eed_0001);
 }
 
 #[test]

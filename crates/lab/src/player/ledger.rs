@@ -34,15 +34,23 @@ pub(super) struct Ledger {
     pub(super) faults: Vec<(Vec<u8>, Reason)>,
     pub(super) storage: Arc<dyn Storage>,
     /// Where the files are if they are on a disk, for as long as the session is played.
-    _directory: Option<TempDir>,
+    pub(super) directory: Option<TempDir>,
 }
 
 impl Ledger {
     /// Gathers what the file sets up. Files are in memory, or on the disk where there are links.
     pub(super) fn new(script: &Script) -> Step<Self> {
-        let has_links = script.setup().any(|item| matches!(item, Setup::Link(..)));
+        Self::stored(script, script.setup().any(|item| matches!(item, Setup::Link(..))))
+    }
+
+    /// The same, with the files on the disk.
+    pub(super) fn on_disk(script: &Script) -> Step<Self> {
+        Self::stored(script, true)
+    }
+
+    fn stored(script: &Script, on_disk: bool) -> Step<Self> {
         let memory = Memory::new();
-        let (storage, directory): (Arc<dyn Storage>, _) = if has_links {
+        let (storage, directory): (Arc<dyn Storage>, _) = if on_disk {
             let directory = TempDir::new().map_err(|error| error.to_string())?;
             let options = Options { durable: false, ..Options::default() };
             let disk = Disk::open(directory.path(), options).map_err(|error| error.to_string())?;
@@ -61,7 +69,7 @@ impl Ledger {
             peer: IpAddr::from([192, 0, 2, 7]),
             faults: Vec::new(),
             storage,
-            _directory: None,
+            directory: None,
         };
         let mut modified = MODIFIED;
         memory.set_clock(MODIFIED);
@@ -90,7 +98,7 @@ impl Ledger {
                 Setup::Portable => {}
             }
         }
-        Ok(Self { _directory: directory, ..ledger })
+        Ok(Self { directory, ..ledger })
     }
 
     fn rule(&mut self, rule: &Rule) {

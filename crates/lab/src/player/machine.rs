@@ -369,7 +369,7 @@ fn today() -> Timestamp {
 }
 
 /// A port as a reply gives it: its number, or the six numbers of PASV.
-fn port_in(text: &[u8]) -> Step<u16> {
+pub(super) fn port_in(text: &[u8]) -> Step<u16> {
     let wrong = || format!("no port: {}", show(text));
     if text.contains(&b',') {
         return twoport_proto::addr::parse_port(text).map(|a| a.port()).map_err(|_| wrong());

@@ -1,0 +1,220 @@
+//! The server on real sockets over the loopback, with the client's bytes cut and delayed by a seed.
+//!
+//! Left out are files whose story needs what a real server cannot be made to do, or minutes.
+
+mod address;
+mod served;
+mod wire;
+
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::thread::park_timeout;
+use std::time::Duration;
+
+use self::address::Places;
+use self::served::Served;
+use self::wire::Wire;
+use super::ledger::{self, Ledger};
+use super::{Failure, Stage, Step, difference, machine, play, show};
+use crate::chop::Chop;
+use crate::script::{Captures, Event, Rule, Says, Script, Setup, Text};
+
+/// The longest time that is really waited.
+const LONGEST: Duration = Duration::from_secs(4);
+
+/// How long silence is listened to.
+const SILENCE: Duration = Duration::from_millis(60);
+
+/// How long bytes that are under way may take over the loopback before a reset overtakes them.
+const FLIGHT: Duration = Duration::from_millis(100);
+
+/// Whether a file can be played here.
+#[must_use]
+pub fn can_play(script: &Script) -> bool {
+    let setup = script.setup().all(|item| match item {
+        Setup::Room(_) | Setup::Fault(..) => false,
+        Setup::Policy(rules) => {
+            !rules.iter().any(|rule| matches!(rule, Rule::Unknown(_) | Rule::Foreign(_)))
+        }
+        _ => true,
+    });
+    let events = script
+        .events()
+        .all(|event| !matches!(event, Event::TransferFails(_) | Event::ConnectUnreachable));
+    setup && events && !script.lines.windows(2).any(|pair| waits_for(pair.first(), pair.last()))
+}
+
+/// A long wait counts only if what comes next is what came of it; else it is left out.
+fn waits_for(first: Option<&crate::script::Line>, next: Option<&crate::script::Line>) -> bool {
+    let is_long = matches!(first.map(|line| &line.says),
+        Some(Says::Event(Event::Wait(time))) if *time > LONGEST);
+    let decides =
+        matches!(next.map(|line| &line.says), Some(Says::Server(_) | Says::Event(Event::Silence)));
+    is_long && decides
+}
+
+/// Plays a script against a real server. A seed of 0 cuts nothing.
+///
+/// # Errors
+/// The first line that is not as the file has it.
+pub fn server(script: &Script, seed: u64) -> Result<(), Failure> {
+    let stage = Sockets::new(script, seed).map_err(|what| Failure {
+        file: script.file.clone(),
+        line: 1,
+        says: "the setup".into(),
+        found: what,
+    })?;
+    let mut stage = stage;
+    play(script, &mut stage)
+}
+
+struct Sockets {
+    ledger: Ledger,
+    served: Served,
+    places: Places,
+    control: Wire,
+    data: Option<Wire>,
+    /// Where the server may connect to.
+    listener: Option<TcpListener>,
+    /// Whether the client's data port is to refuse.
+    refuses: bool,
+    chop: Chop,
+}
+
+impl Sockets {
+    fn new(script: &Script, seed: u64) -> Step<Self> {
+        let ledger = Ledger::on_disk(script)?;
+        let places = Places::new(ledger.local, ledger.peer);
+        let served = Served::new(&ledger, places.local)?;
+        let control = Wire::new(wire::connect(places.peer, served.address)?)?;
+        let refuses = script.events().any(|event| *event == Event::ConnectRefused);
+        let chop = Chop::new(seed);
+        Ok(Self { ledger, served, places, control, data: None, listener: None, refuses, chop })
+    }
+
+    fn connect(&mut self, port: &Text, captures: &Captures) -> Step {
+        let port = machine::port_in(&port.fill(captures)?)?;
+        let to = SocketAddr::new(self.places.local, port);
+        self.data = Some(Wire::new(wire::connect(self.places.peer, to)?)?);
+        Ok(())
+    }
+
+    /// A stranger is closed without a byte.
+    fn stranger(&mut self, port: &Text, captures: &Captures) -> Step {
+        let port = machine::port_in(&port.fill(captures)?)?;
+        let to = SocketAddr::new(self.places.local, port);
+        let mut stranger = Wire::new(wire::connect(self.places.stranger, to)?)?;
+        stranger.ended()
+    }
+
+    fn accept(&mut self) -> Step {
+        let listener = self.listener.take().ok_or("the client listens nowhere")?;
+        self.data = Some(Wire::new(wire::accept(&listener)?)?);
+        Ok(())
+    }
+
+    /// PORT and EPRT name a port that the client really has; everything else goes as it is.
+    fn aim(&mut self, line: &[u8]) -> Step<Vec<u8>> {
+        let Some(target) = self.places.own_target(line) else { return Ok(line.to_vec()) };
+        let mut real = SocketAddr::new(self.places.peer, target.port());
+        if target.port() >= 1024 {
+            let any = SocketAddr::new(self.places.peer, 0);
+            let listener = TcpListener::bind(any).map_err(|error| error.to_string())?;
+            real = listener.local_addr().map_err(|error| error.to_string())?;
+            self.listener = (!self.refuses).then_some(listener);
+        }
+        Ok(address::aimed(line, real))
+    }
+
+    fn data(&mut self) -> Step<&mut Wire> {
+        self.data.as_mut().ok_or_else(|| "there is no data connection".into())
+    }
+
+    fn stored(&self, path: &Text, captures: &Captures) -> Step<Option<Vec<u8>>> {
+        self.ledger.content(&ledger::path(&path.fill(captures)?)?)
+    }
+}
+
+impl Stage for Sockets {
+    fn say(&mut self, bytes: &[u8]) -> Step {
+        let mut aimed = Vec::new();
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match line.strip_suffix(b"\r\n") {
+                Some(line) => aimed.extend([&self.aim(line)?[..], b"\r\n"].concat()),
+                None => aimed.extend_from_slice(line),
+            }
+        }
+        self.control.send(&aimed, &mut self.chop)
+    }
+
+    fn line(&mut self) -> Step<Vec<u8>> {
+        self.control.line().map(|line| self.places.written(line))
+    }
+
+    fn upload(&mut self, bytes: &[u8]) -> Step {
+        let mut chop = self.chop.clone();
+        self.data()?.send_as_far_as_it_goes(bytes, &mut chop);
+        self.chop = chop;
+        Ok(())
+    }
+
+    fn download(&mut self, length: usize) -> Step<Vec<u8>> {
+        self.data()?.read(length)
+    }
+
+    fn event(&mut self, event: &Event, captures: &Captures) -> Step {
+        match event {
+            Event::ClientConnects(port) => self.connect(port, captures)?,
+            Event::StrangerConnects(port) => self.stranger(port, captures)?,
+            Event::ServerConnects => self.accept()?,
+            Event::ClientClosesData => drop(self.data.take()),
+            Event::DataReset => {
+                park_timeout(FLIGHT);
+                self.data.take().ok_or("there is no data connection")?.reset()?;
+            }
+            Event::DataClosedByServer => {
+                if let Some(mut data) = self.data.take() {
+                    data.ended()?;
+                }
+            }
+            Event::ClientClosesControl => self.control.shutdown(Shutdown::Write)?,
+            Event::ControlClosedByServer => self.control.ended()?,
+            Event::Wait(time) if *time <= LONGEST => wait(*time),
+            Event::Silence => self.control.silent(SILENCE)?,
+            Event::ServerStops => self.served.handle.stop(true),
+            Event::ServerEnds => self.served.handle.stop(false),
+            Event::Stored(path, content) => match self.stored(path, captures)? {
+                Some(found) if found == content.fill(captures)? => {}
+                Some(found) => return Err(difference(&content.fill(captures)?, &found)),
+                None => return Err("there is no such file".into()),
+            },
+            Event::Absent(path) => {
+                if let Some(found) = self.stored(path, captures)? {
+                    return Err(format!("the file is there: {}", show(&found)));
+                }
+            }
+            Event::LogsIn(_)
+            | Event::ConnectRefused
+            | Event::ConnectUnreachable
+            | Event::TransferFails(_)
+            | Event::Wait(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The log of a real server is not seen here.
+    fn note(&mut self, _: &str) -> Step {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Step {
+        self.control.silent(Duration::from_millis(5))
+    }
+}
+
+/// Waits, and a little more, for what is due then.
+fn wait(time: Duration) {
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    // Nothing is ever sent: the time-out is what is waited for.
+    let _timeout = receiver.recv_timeout(time);
+    drop(sender);
+}
