@@ -91,6 +91,7 @@ impl Core {
             return State::ExpectUser;
         }
         let reason = Reason::TooManyAttempts;
+        self.drop_transfer(reason);
         self.note(Note::why(Decision::Close, "session", reason));
         self.reply(Reply::why(Code::NOT_LOGGED_IN, reason));
         self.effects.push_back(Effect::Close);

@@ -243,7 +243,9 @@ impl Session {
         if waits {
             return None;
         }
-        if self.core.transfer.is_none() || self.user().is_none() {
+        // Who has logged out may begin anew, but QUIT waits all the same (RFC 959 §4.1.1).
+        let quits = self.queue.front().is_some_and(|line| line.as_ref().is_ok_and(|l| is_quit(l)));
+        if self.core.transfer.is_none() || (self.user().is_none() && !quits) {
             return if self.core.stopping { None } else { self.queue.pop_front() };
         }
         if self.queue.front().is_some_and(is_answered_during_transfer) {
@@ -389,7 +391,7 @@ impl Session {
         if matches!(self.state, State::Closing) {
             return;
         }
-        self.core.drop_transfer();
+        self.core.drop_transfer(reason);
         self.core.note(Note::why(Decision::Close, "session", reason));
         self.core.reply(Reply::why(Code::SERVICE_CLOSING, reason));
         self.end();

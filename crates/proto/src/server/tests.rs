@@ -141,6 +141,46 @@ fn a_transfer_outlives_rein_but_its_user_does_not() {
 }
 
 #[test]
+fn quit_waits_for_a_transfer_whose_user_has_logged_out() {
+    let mut played = Played::logged_in();
+    played.say("PASV");
+    played.done(Outcome::Listening("192.0.2.1:50021".parse().unwrap()));
+    played.give(Input::Data(DataEvent::Arrived));
+    played.say("RETR a");
+    played.done(Outcome::Opened { size: Some(7), name: None });
+    let ticket = Ticket(played.session.core.next_ticket - 1);
+    played.say("REIN");
+    played.say("QUIT");
+    assert_eq!(played.codes(), ["227", "150", "220"]);
+    played.give(Input::Done(ticket, Outcome::Moved { bytes: 7, cut: None }));
+    assert_eq!(played.seen.last(), Some(&Effect::Close));
+    assert_eq!(played.codes(), ["226", "221"]);
+}
+
+#[test]
+fn the_last_wrong_password_ends_a_transfer_that_outlived_its_user() {
+    let mut played = Played::new(Policy { login_attempts: 1, ..Policy::default() });
+    played.say("USER ann");
+    played.say("PASS secret");
+    played.done(Outcome::LoggedIn(crate::verb::Permissions::ALL));
+    played.say("PASV");
+    played.done(Outcome::Listening("192.0.2.1:50021".parse().unwrap()));
+    played.give(Input::Data(DataEvent::Arrived));
+    played.say("STOR a");
+    played.done(Outcome::Opened { size: None, name: None });
+    let ticket = Ticket(played.session.core.next_ticket - 1);
+    played.say("USER bob");
+    played.say("PASS wrong");
+    played.done(Outcome::Failed(Reason::LoginFailed));
+    played.passes(Duration::from_secs(1));
+    assert!(played.seen.contains(&Effect::Cancel(ticket)));
+    let why = Note::why(Decision::Break, "Store", Reason::TooManyAttempts).about(&b"/a"[..]);
+    assert!(played.seen.contains(&Effect::Note(why)));
+    played.give(Input::Done(ticket, Outcome::Broken { reason: Reason::Aborted, bytes: 3 }));
+    assert_eq!(played.seen.last(), Some(&Effect::Close), "nothing is said after the end");
+}
+
+#[test]
 fn wrong_passwords_wait_longer_each_time_and_the_third_ends_the_connection() {
     let mut played = Played::new(Policy::default());
     for (attempt, delay) in [(1, 1000), (2, 2000), (3, 4000)] {

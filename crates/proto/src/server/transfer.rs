@@ -474,10 +474,10 @@ impl Core {
     }
 
     /// The session ends: the transfer is stopped without a reply of its own.
-    pub(super) fn drop_transfer(&mut self) {
+    pub(super) fn drop_transfer(&mut self, reason: Reason) {
         if let Some(transfer) = self.transfer.take() {
             self.effects.push_back(Effect::Cancel(transfer.ticket));
-            let note = Note::why(Decision::Break, transfer.intent.name(), Reason::ShuttingDown);
+            let note = Note::why(Decision::Break, transfer.intent.name(), reason);
             self.note(note.about(transfer.path));
         }
     }
