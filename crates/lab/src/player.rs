@@ -2,7 +2,9 @@
 //!
 //! What a line makes happen is the stage's matter: a machine, or real sockets.
 
+pub mod client;
 pub mod codec;
+pub mod conversation;
 pub mod corpus;
 pub mod files;
 mod ledger;
@@ -138,6 +140,8 @@ impl Player<'_> {
             Says::Download(text) => self.download(text),
             Says::Event(Event::LogsIn(name)) => self.log_in(name),
             Says::Event(event) => self.stage.event(event, &self.captures),
+            // What the client decides is not the server's to know.
+            Says::Note(words) if words.starts_with("client ") => Ok(()),
             Says::Note(words) => self.stage.note(words),
             _ => Ok(()),
         }

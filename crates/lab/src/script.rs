@@ -15,7 +15,8 @@
 //! ! client connects {port}                  what happens off the control connection
 //! D< hello\r\n                              data to the client; nothing implied
 //! D> repeat("x", 100000)                    data to the server
-//! N: complete Retrieve bytes=7              a decision: not on the wire
+//! N: complete Retrieve bytes=7              a decision of the server: not on the wire
+//! N: client confirmed bytes=7               and one of twoport's client
 //! => 229 * (|||{outside}|)                  the line above, beyond a gateway
 //! ```
 //!
@@ -31,7 +32,7 @@ use std::fmt;
 use twoport_proto::code::Code;
 
 pub use self::event::Event;
-pub use self::setup::{Rule, Setup};
+pub use self::setup::{Errand, Rule, Setup};
 pub use self::text::{Captures, Text};
 
 /// A session file.
@@ -75,7 +76,7 @@ pub enum Says {
     Event(Event),
     /// `=>`.
     Beyond(Wire),
-    /// `N:`.
+    /// `N:`; the client's begin with `client`.
     Note(String),
 }
 
@@ -128,6 +129,21 @@ impl Script {
             _ => None,
         });
         setups.flatten()
+    }
+
+    /// Whether the server in it is another one than ours.
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        self.setup().any(|item| *item == Setup::Foreign)
+    }
+
+    /// What the client is asked to do, if it is twoport's.
+    #[must_use]
+    pub fn errand(&self) -> Option<&Errand> {
+        self.setup().find_map(|item| match item {
+            Setup::Client(errand) => Some(errand),
+            _ => None,
+        })
     }
 
     /// All that happens off the wire.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use twoport_lab::player::machine::{Feed, server};
-use twoport_lab::player::{Failure, codec, corpus, files, manual, sockets};
+use twoport_lab::player::{Failure, client, codec, conversation, corpus, files, manual, sockets};
 use twoport_lab::script::Script;
 
 /// Plays all files, and shows every one that fails.
@@ -29,12 +29,27 @@ fn each_line_comes_back_from_the_codec_as_it_was() {
 
 #[test]
 fn the_server_machine_plays_each_line_whole() {
-    each(|script| server(script, Feed::Whole));
+    of_ours(|script| server(script, Feed::Whole));
 }
 
 #[test]
 fn the_server_machine_plays_a_byte_at_a_time() {
-    each(|script| server(script, Feed::Bytewise));
+    of_ours(|script| server(script, Feed::Bytewise));
+}
+
+#[test]
+fn the_clients_end_of_the_control_connection_plays_what_one_client_says() {
+    each(conversation::control);
+}
+
+#[test]
+fn the_client_machines_play_what_they_are_asked_to_do() {
+    each(|script| script.errand().map_or(Ok(()), |errand| client::client(script, errand)));
+}
+
+/// Plays the files in which the server is ours.
+fn of_ours(play: impl Fn(&Script) -> Result<(), Failure>) {
+    each(|script| if script.is_foreign() { Ok(()) } else { play(script) });
 }
 
 /// On some threads: each session waits most of its time.
@@ -95,7 +110,7 @@ fn titles_are_unique_and_name_where_the_rule_is_from() {
 fn the_sessions_are_seeds_for_the_fuzzers() {
     let corpus = tempfile::tempdir().unwrap();
     corpus::write(&files::all().unwrap(), corpus.path()).unwrap();
-    let seed = std::fs::read(corpus.path().join("commands/rfc959-retrieve")).unwrap();
+    let seed = std::fs::read(corpus.path().join("line/rfc959-retrieve")).unwrap();
     assert!(seed.starts_with(b"USER ann\r\nPASS secret\r\n"));
 }
 

@@ -1,4 +1,4 @@
-//! The commands and replies of all sessions as seeds for the fuzz targets.
+//! What is said in the sessions, as seeds for the fuzz targets: each has a directory of its name.
 //!
 //! It runs no fuzzer: the targets are in `fuzz/`.
 
@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::script::{Captures, Says, Script, Wire};
 
-/// Writes a seed for each session: all that its client says into `commands/`, all that its server
-/// says into `replies/`.
+/// Writes the seeds: for `line` and `client_replies` one a session, for `command` and
+/// `replies_227_229` one a line.
 ///
 /// # Errors
 /// A file that cannot be written, by its name.
@@ -16,46 +16,44 @@ pub fn write(scripts: &[Script], corpus: &Path) -> Result<(), String> {
     for script in scripts {
         let name = script.file.trim_start_matches("sessions/").replace('/', "-");
         let name = name.trim_end_matches(".session");
-        seed(
-            &corpus.join("commands"),
-            name,
-            &said(script, |says| match says {
-                Says::Client(text, ends) => {
-                    let end: &[u8] = if *ends { b"\r\n" } else { b"" };
-                    let bytes = text.fill(&Captures::new()).unwrap_or_else(|_| text.sketch());
-                    Some([&bytes, end].concat())
-                }
-                _ => None,
-            }),
-        )?;
-        seed(
-            &corpus.join("replies"),
-            name,
-            &said(script, |says| match says {
-                Says::Server(wire) => Some(line(wire)),
-                _ => None,
-            }),
-        )?;
+        let commands: Vec<Vec<u8>> = script.lines.iter().filter_map(|l| said(&l.says)).collect();
+        let replies: Vec<Vec<u8>> = script.lines.iter().filter_map(|l| replied(&l.says)).collect();
+        seed(corpus, "line", name, &commands.concat())?;
+        seed(corpus, "client_replies", name, &replies.concat())?;
+        each(corpus, "command", name, &commands)?;
+        let announce = |line: &&Vec<u8>| line.starts_with(b"227") || line.starts_with(b"229");
+        let addresses: Vec<Vec<u8>> = replies.iter().filter(announce).cloned().collect();
+        each(corpus, "replies_227_229", name, &addresses)?;
     }
     Ok(())
 }
 
-fn said(script: &Script, bytes: impl Fn(&Says) -> Option<Vec<u8>>) -> Vec<u8> {
-    script.lines.iter().filter_map(|line| bytes(&line.says)).flatten().collect()
+fn said(says: &Says) -> Option<Vec<u8>> {
+    let Says::Client(text, ends) = says else { return None };
+    let end: &[u8] = if *ends { b"\r\n" } else { b"" };
+    let bytes = text.fill(&Captures::new()).unwrap_or_else(|_| text.sketch());
+    Some([&bytes, end].concat())
 }
 
-fn line(wire: &Wire) -> Vec<u8> {
-    let (start, text) = match wire {
-        Wire::First(code, text) => (format!("{code}-"), text.sketch()),
-        Wire::Last(code, text) => (format!("{code} "), text.sketch()),
-        Wire::Body(text) => (" ".into(), text.sketch()),
-        Wire::Bodies => (" ".into(), Vec::new()),
+fn replied(says: &Says) -> Option<Vec<u8>> {
+    let (start, text) = match says {
+        Says::Server(Wire::First(code, text)) => (format!("{code}-"), text.sketch()),
+        Says::Server(Wire::Last(code, text)) => (format!("{code} "), text.sketch()),
+        Says::Server(Wire::Body(text)) => (" ".into(), text.sketch()),
+        _ => return None,
     };
-    [start.as_bytes(), &text, b"\r\n"].concat()
+    Some([start.as_bytes(), &text, b"\r\n"].concat())
 }
 
-fn seed(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), String> {
-    let path = directory.join(name);
-    let written = fs::create_dir_all(directory).and_then(|()| fs::write(&path, bytes));
+fn each(corpus: &Path, target: &str, name: &str, lines: &[Vec<u8>]) -> Result<(), String> {
+    lines.iter().enumerate().try_for_each(|(number, line)| {
+        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+        seed(corpus, target, &format!("{name}-{number}"), line)
+    })
+}
+
+fn seed(corpus: &Path, target: &str, name: &str, bytes: &[u8]) -> Result<(), String> {
+    let path = corpus.join(target).join(name);
+    let written = fs::create_dir_all(corpus.join(target)).and_then(|()| fs::write(&path, bytes));
     written.map_err(|error| format!("{}: {error}", path.display()))
 }

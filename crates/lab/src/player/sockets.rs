@@ -31,7 +31,7 @@ const FLIGHT: Duration = Duration::from_millis(100);
 #[must_use]
 pub fn can_play(script: &Script) -> bool {
     let setup = script.setup().all(|item| match item {
-        Setup::Room(_) | Setup::Fault(..) => false,
+        Setup::Room(_) | Setup::Fault(..) | Setup::Foreign => false,
         Setup::Policy(rules) => {
             !rules.iter().any(|rule| matches!(rule, Rule::Unknown(_) | Rule::Foreign(_)))
         }

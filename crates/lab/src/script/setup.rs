@@ -6,6 +6,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use twoport_proto::client::open::Mode;
+use twoport_proto::command::Command;
 use twoport_proto::reason::Reason;
 use twoport_proto::time::Timestamp;
 use twoport_proto::verb::Permission;
@@ -46,7 +48,33 @@ pub enum Setup {
     Fault(Vec<u8>, Reason),
     /// `portable`: also true of other servers.
     Portable,
+    /// `client MODE "RETR PATH"`: what twoport's client is asked to do in this conversation.
+    Client(Errand),
+    /// `foreign`: the server is another one, which does what ours never would.
+    Foreign,
 }
+
+/// What a client is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Errand {
+    /// How it may set up the data connection.
+    pub mode: Mode,
+    /// The transfer.
+    pub command: Command,
+    /// `restart=4`: where the transfer begins.
+    pub restart: u64,
+    /// `size=7`: how long the file is known to be.
+    pub size: Option<u64>,
+}
+
+/// The modes by name.
+const MODES: [(Mode, &str); 5] = [
+    (Mode::Auto, "auto"),
+    (Mode::Epsv, "epsv"),
+    (Mode::Pasv, "pasv"),
+    (Mode::Eprt, "eprt"),
+    (Mode::Port, "port"),
+];
 
 /// A rule of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +144,8 @@ fn item(word: &str, words: &mut Words<'_>) -> Result<Setup, String> {
             Setup::Fault(words.bytes("a verb")?, reason(&words.word("the name of a reason")?)?)
         }
         "portable" => Setup::Portable,
+        "client" => Setup::Client(errand(words)?),
+        "foreign" => Setup::Foreign,
         other => return Err(format!("{other:?} sets nothing up")),
     })
 }
@@ -160,6 +190,14 @@ impl<'a> Words<'a> {
         Text::parse(&self.word(what)?, Style::Quoted)?.fill(&Captures::new())
     }
 
+    /// The next word, if it is `key=value`.
+    fn assignment(&mut self) -> Result<Option<(String, String)>, String> {
+        let next = self.rest.split_whitespace().next().unwrap_or_default();
+        let is_assignment = next.contains('=') && !next.starts_with('"');
+        let word = if is_assignment { self.next()? } else { None };
+        Ok(word.and_then(|word| word.split_once('=').map(|(k, v)| (k.into(), v.into()))))
+    }
+
     /// `"..."` or `repeat("x", 3)`.
     fn content(&mut self) -> Result<Text, String> {
         let word = self.raw()?.ok_or("the content of the file is missing")?;
@@ -180,6 +218,23 @@ fn quote_end(quoted: &str) -> Option<usize> {
     })
 }
 
+fn errand(words: &mut Words<'_>) -> Result<Errand, String> {
+    let word = words.word("the mode")?;
+    let mode = MODES.iter().find(|(_, name)| *name == word).map(|(mode, _)| *mode);
+    let mode = mode.ok_or_else(|| format!("{word:?} is no mode"))?;
+    let line = words.bytes("the command of the transfer")?;
+    let (_, command) = Command::parse(&line).map_err(|error| error.reason.describe())?;
+    let mut errand = Errand { mode, command, restart: 0, size: None };
+    while let Some((key, value)) = words.assignment()? {
+        match key.as_str() {
+            "restart" => errand.restart = number(&value)?,
+            "size" => errand.size = Some(number(&value)?),
+            other => return Err(format!("a client's errand has no {other:?}")),
+        }
+    }
+    Ok(errand)
+}
+
 fn permissions(word: &str) -> Result<Vec<Permission>, String> {
     if word == "none" {
         return Ok(Vec::new());
@@ -193,10 +248,9 @@ fn permissions(word: &str) -> Result<Vec<Permission>, String> {
 
 fn rules(words: &mut Words<'_>) -> Result<Vec<Rule>, String> {
     let mut rules = Vec::new();
-    while words.rest.split_whitespace().next().is_some_and(|word| word.contains('=')) {
-        let word = words.word("a rule")?;
-        let (key, value) = word.split_once('=').unwrap_or((&word, ""));
-        rules.push(match key {
+    while let Some((key, value)) = words.assignment()? {
+        let value = value.as_str();
+        rules.push(match key.as_str() {
             "idle" => Rule::Idle(duration(value)?),
             "login" => Rule::Login(duration(value)?),
             "session" => Rule::Session(duration(value)?),
@@ -311,6 +365,25 @@ impl fmt::Display for Setup {
             Self::Room(bytes) => write!(f, "room {bytes}"),
             Self::Fault(verb, reason) => write!(f, "fault {} {reason}", word(verb)),
             Self::Portable => f.write_str("portable"),
+            Self::Client(errand) => write!(f, "client {errand}"),
+            Self::Foreign => f.write_str("foreign"),
+        }
+    }
+}
+
+impl fmt::Display for Errand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode = MODES.iter().find(|(mode, _)| *mode == self.mode).map_or("", |(_, name)| name);
+        let mut line = Vec::new();
+        let encoded = self.command.encode(&mut line);
+        let line = line.strip_suffix(b"\r\n").filter(|_| encoded.is_ok()).unwrap_or_default();
+        write!(f, "{mode} {}", word(line))?;
+        if self.restart > 0 {
+            write!(f, " restart={}", self.restart)?;
+        }
+        match self.size {
+            Some(size) => write!(f, " size={size}"),
+            None => Ok(()),
         }
     }
 }
