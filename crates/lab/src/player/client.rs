@@ -66,6 +66,8 @@ struct Client<'a> {
     bytes: u64,
     /// A reply that has not come whole.
     heard: Vec<u8>,
+    /// The port of the server, where a file leaves it open.
+    captures: Captures,
 }
 
 impl<'a> Client<'a> {
@@ -96,13 +98,14 @@ impl<'a> Client<'a> {
             dialling: None,
             bytes: 0,
             heard: Vec::new(),
+            captures: Captures::from([("port".into(), b"50021".to_vec())]),
         }
     }
 
     fn line(&mut self, says: &Says) -> Step {
         match says {
             Says::Client(text, _) => {
-                let wanted = [&text.fill(&Captures::new())?[..], b"\r\n"].concat();
+                let wanted = [&text.fill(&self.captures)?[..], b"\r\n"].concat();
                 match self.sent.pop_front() {
                     Some(line) if line == wanted => Ok(()),
                     Some(line) => Err(show(&line)),
@@ -111,7 +114,7 @@ impl<'a> Client<'a> {
             }
             Says::Server(wire) => self.hear(wire),
             Says::Download(text) | Says::Upload(text) => {
-                self.bytes += text.fill(&Captures::new())?.len() as u64;
+                self.bytes += text.fill(&self.captures)?.len() as u64;
                 Ok(())
             }
             Says::Event(event) => self.event(event),
@@ -135,7 +138,7 @@ impl<'a> Client<'a> {
             Wire::Body(text) => (" ".into(), text),
             Wire::Bodies => return Err("a line that is read to a client is written out".into()),
         };
-        self.heard.extend([start.as_bytes(), &text.sketch(), b"\r\n"].concat());
+        self.heard.extend([start.as_bytes(), &text.fill(&self.captures)?, b"\r\n"].concat());
         if matches!(wire, Wire::Last(..)) {
             let bytes = std::mem::take(&mut self.heard);
             self.read(&bytes);
@@ -147,7 +150,7 @@ impl<'a> Client<'a> {
         match event {
             Event::LogsIn(_) => self.log_in()?,
             Event::ClientConnects(port) => {
-                let port = machine::port_in(&port.fill(&Captures::new())?)?;
+                let port = machine::port_in(&port.fill(&self.captures)?)?;
                 let dialled = self.dialling.take();
                 let (to, _) = dialled.ok_or("the client connects nowhere")?;
                 if to != SocketAddr::new(self.peer.ip(), port) {
