@@ -44,7 +44,7 @@ const DONT: u8 = 254;
 const WILL: u8 = 251;
 /// The smallest Telnet command (SE). Bytes below it behind an IAC are text: names in old character
 /// sets hold 0xFF, and most clients do not double it.
-const FIRST_TELNET_COMMAND: u8 = 240;
+pub(crate) const FIRST_TELNET_COMMAND: u8 = 240;
 
 impl LineReader {
     /// A reader whose lines may have `limit` bytes.

@@ -39,7 +39,7 @@ use self::transfer::Transfer;
 use crate::code::Code;
 use crate::command::{Command, ParseError};
 use crate::data::Channel;
-use crate::line::LineError;
+use crate::line::{FIRST_TELNET_COMMAND, LineError};
 use crate::path::VirtualPath;
 use crate::reason::Reason;
 use crate::reply::Reply;
@@ -166,7 +166,7 @@ impl Session {
     pub fn handle(&mut self, now: Time, input: Input) {
         self.core.now = now;
         match input {
-            Input::Line(line) => self.queue.push_back(Ok(line)),
+            Input::Line(line) => self.queue.push_back(Ok(without_synch(line))),
             Input::BadLine(error) => self.queue.push_back(Err(error)),
             Input::Eof => self.handle_eof(),
             Input::Data(event) => self.core.handle_data(event),
@@ -301,7 +301,8 @@ impl Session {
         };
         self.core.unknown = 0;
         // Before the login a setting is taken if it is understood, and not discussed if it is not.
-        let undiscussed = row.login || matches!(row.verb, Verb::Type | Verb::Opts);
+        let chmod = matches!(error.reason, Reason::ChmodMalformed | Reason::ChmodPathMissing);
+        let undiscussed = row.login || chmod || matches!(row.verb, Verb::Type | Verb::Opts);
         let reason =
             if undiscussed && self.user().is_none() { Reason::LoginRequired } else { error.reason };
         match reason {
@@ -468,6 +469,14 @@ fn argument(line: &[u8]) -> Option<&[u8]> {
     let line = line.trim_ascii_start();
     let blank = line.iter().position(|&b| b == b' ')?;
     line.get(blank + 1..).filter(|argument| !argument.is_empty())
+}
+
+/// Clients send ABOR's Telnet IP and Synch as urgent bytes without the IAC before them, too; no verb
+/// begins with such a byte.
+fn without_synch(mut line: Vec<u8>) -> Vec<u8> {
+    let synch = line.iter().take_while(|&&byte| byte >= FIRST_TELNET_COMMAND).count();
+    line.drain(..synch);
+    line
 }
 
 fn is_quit(line: &[u8]) -> bool {

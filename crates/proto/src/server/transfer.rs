@@ -36,6 +36,7 @@ pub(super) struct Transfer {
 enum Intent {
     Append,
     List,
+    ListFacts,
     Retrieve,
     Store,
     StoreUnique,
@@ -60,7 +61,7 @@ impl Intent {
     const fn name(self) -> &'static str {
         match self {
             Self::Append => "Append",
-            Self::List => "List",
+            Self::List | Self::ListFacts => "List",
             Self::Retrieve => "Retrieve",
             Self::Store => "Store",
             Self::StoreUnique => "StoreUnique",
@@ -273,16 +274,21 @@ impl Core {
         let files = !matches!(form, Form::Facts(_));
         let shown = path.as_bytes().to_vec();
         let target = ListTarget { literal, path, prefix, form, files };
-        self.begin(Intent::List, shown, Job::OpenList(target));
+        let intent = if files { Intent::List } else { Intent::ListFacts };
+        self.begin(intent, shown, Job::OpenList(target));
     }
 
     /// Begins a transfer: the file is looked at first, so that no 150 promises what a 550 takes back.
     fn begin(&mut self, intent: Intent, path: Vec<u8>, job: Job) {
-        if self.channel == Channel::Idle {
+        // A restart beyond the end is told even so: the client has to choose another offset first.
+        let restarts = matches!(job, Job::OpenRead { offset: 1.., .. })
+            || matches!(job, Job::OpenWrite { how: Upload::Resume { .. }, .. });
+        if self.channel == Channel::Idle && !restarts {
             return self.refuse(intent.name(), Reason::DataSetupMissing);
         }
         let ticket = self.ticket();
-        let ascii = intent == Intent::List || self.settings.is_ascii();
+        let lists = matches!(intent, Intent::List | Intent::ListFacts);
+        let ascii = lists || self.settings.is_ascii();
         self.progress = 0;
         let phase = Phase::Opening;
         self.transfer = Some(Transfer { ticket, intent, path, ascii, size: None, phase });
@@ -300,6 +306,14 @@ impl Core {
                     transfer.path = name.as_bytes().to_vec();
                 }
                 self.opened(transfer, is_named);
+            }
+            // RFC 3659 §7: MLSD of what is no directory is 501, and not 550.
+            (Phase::Opening, Outcome::Failed(reason @ Reason::NotADirectory))
+                if transfer.intent == Intent::ListFacts =>
+            {
+                let name = transfer.intent.name();
+                self.note(Note::why(Decision::Refuse, name, reason).about(&transfer.path[..]));
+                self.reply(Reply::about(Code::BAD_ARGUMENT, &transfer.path, reason));
             }
             (Phase::Opening, Outcome::Failed(reason)) => {
                 self.refuse_path(transfer.intent.name(), &transfer.path, reason);
@@ -355,7 +369,9 @@ impl Core {
         let text = match (transfer.intent, transfer.size) {
             // RFC 1123 §4.1.2.9 fixes this text.
             (Intent::StoreUnique, _) if is_named => alloc::format!("FILE: {path}"),
-            (Intent::List, _) => "File status okay. About to open data connection.".into(),
+            (Intent::List | Intent::ListFacts, _) => {
+                "File status okay. About to open data connection.".into()
+            }
             (Intent::Retrieve, Some(size)) if !transfer.ascii => {
                 alloc::format!("Opening BINARY mode data connection for {path} ({size} bytes).")
             }
