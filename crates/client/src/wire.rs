@@ -36,6 +36,8 @@ pub(crate) struct Wire {
     observer: Option<Observer>,
     /// What must not be shown even if the server repeats it.
     secret: Vec<u8>,
+    /// Why the last command was not sent.
+    unsent: Option<Reason>,
     ended: bool,
 }
 
@@ -47,7 +49,7 @@ impl Wire {
         secret: &[u8],
     ) -> Self {
         let secret = if secret.len() < SHORTEST_SECRET { Vec::new() } else { secret.to_vec() };
-        let wire = Self { control, conversation, observer, secret, ended: false };
+        let wire = Self { control, conversation, observer, secret, unsent: None, ended: false };
         wire.trace(Trace::Connected(wire.control.peer()));
         wire
     }
@@ -61,11 +63,15 @@ impl Wire {
     /// Sends a command. What goes wrong is told by [`next`](Self::next).
     pub(crate) async fn send(&mut self, command: &Command) {
         self.conversation.handle(clock::now(), Input::Command(command));
-        if let Some(Effect::Send(line)) = self.conversation.poll() {
-            self.trace(Trace::Sent(Redacted(line.trim_ascii_end())));
-            if self.control.write(&line).await.is_err() {
-                self.eof();
+        match self.conversation.poll() {
+            Some(Effect::Send(line)) => {
+                self.trace(Trace::Sent(Redacted(line.trim_ascii_end())));
+                if self.control.write(&line).await.is_err() {
+                    self.eof();
+                }
             }
+            Some(Effect::Lost(reason)) => self.unsent = Some(reason),
+            Some(Effect::Reply(_) | Effect::Stray(_)) | None => {}
         }
     }
 
@@ -100,6 +106,9 @@ impl Wire {
     }
 
     fn pending(&mut self) -> Option<Event> {
+        if let Some(reason) = self.unsent.take() {
+            return Some(Event::Lost(reason));
+        }
         loop {
             // Where no command waits, a lost conversation is told at the next one.
             return Some(match self.conversation.poll()? {

@@ -29,8 +29,9 @@ const TAIL: Duration = Duration::from_secs(10);
 /// without a word on the data connection.
 const TAIL_EMPTY: Duration = Duration::from_millis(2500);
 
-/// The same, where the length says that all is here and only the close is missing.
-const TAIL_COMPLETE: Duration = Duration::from_millis(500);
+/// How often the bytes are looked at meanwhile: where the length says that all is here, and only
+/// the close is missing, one look without a new byte is enough.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// How long a failed data connection waits for the reply that explains it.
 const EXPLAIN: Duration = Duration::from_secs(2);
@@ -153,6 +154,8 @@ pub struct Transfer {
     lost: Option<Reason>,
     /// The bytes at the last look, to tell a slow connection from a dead one.
     seen: u64,
+    /// When `seen` last grew, or the final reply came.
+    moved: Time,
     deadline: Option<Time>,
     over: bool,
     effects: VecDeque<Effect>,
@@ -180,6 +183,7 @@ impl Transfer {
             end: None,
             lost: None,
             seen: 0,
+            moved: now,
             deadline: None,
             over: false,
             effects: VecDeque::new(),
@@ -315,7 +319,8 @@ impl Transfer {
         match self.data {
             Data::Waiting => {}
             Data::Running if answered && self.plan.direction != Direction::Upload => {
-                self.deadline = Some(now.after(self.tail()));
+                self.moved = now;
+                self.deadline = Some(now.after(self.look()));
             }
             Data::Running => {}
             Data::Ended(_) if answered => self.both_ends(),
@@ -340,16 +345,24 @@ impl Transfer {
                 self.start();
                 self.deadline = Some(now.after(self.plan.patience.reply));
             }
-            Data::Running if moves && self.end.is_some() => {
-                self.deadline = Some(now.after(self.tail()));
-            }
+            Data::Running if self.end.is_some() => self.look_for_close(now, moves),
             Data::Running if moves => {
                 self.deadline = Some(now.after(self.plan.patience.reply));
             }
-            Data::Running if self.end.is_some() => self.never_closed(),
             Data::Running => self.done(Verdict::Refused(Reason::ReplyMissing), None),
             Data::Ended(_) => self.unconfirmed(Reason::FinalReplyMissing),
             Data::Failed(reason, _) => self.failed(reason),
+        }
+    }
+
+    fn look_for_close(&mut self, now: Time, moves: bool) {
+        if moves {
+            self.moved = now;
+        }
+        if !moves && (self.complete() || now.since(self.moved) >= self.tail()) {
+            self.never_closed();
+        } else {
+            self.deadline = Some(now.after(self.look()));
         }
     }
 
@@ -441,11 +454,12 @@ impl Transfer {
 
     fn tail(&self) -> Duration {
         let trips = self.plan.patience.round_trip.saturating_mul(4);
-        match () {
-            () if self.complete() => trips.max(TAIL_COMPLETE),
-            () if self.announced().is_some() || self.opened || self.seen > 0 => trips.max(TAIL),
-            () => trips.max(TAIL_EMPTY),
-        }
+        let missing = self.announced().is_some() || self.opened || self.seen > 0;
+        trips.max(if missing { TAIL } else { TAIL_EMPTY })
+    }
+
+    fn look(&self) -> Duration {
+        self.plan.patience.round_trip.saturating_mul(2).max(LOOK)
     }
 }
 
