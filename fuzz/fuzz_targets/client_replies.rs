@@ -44,7 +44,8 @@ fn converse(bytes: &[u8], cuts: &[u8]) {
         assert!(answered <= asked, "more answers than commands");
         answered
     };
-    let commands = [Command::Noop, Command::Abor, Command::Pasv, Command::Retr(b"a".as_slice().into())];
+    let commands =
+        [Command::Noop, Command::Abor, Command::Pasv, Command::Retr(b"a".as_slice().into())];
     let mut rest = bytes;
     for (turn, cut) in cuts.iter().enumerate() {
         let (chunk, behind) = rest.split_at(usize::from(*cut).min(rest.len()));

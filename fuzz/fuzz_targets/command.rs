@@ -11,7 +11,10 @@ fuzz_target!(|line: &[u8]| {
     let mut wire = Vec::new();
     if command.encode(&mut wire).is_err() {
         assert!(wire.is_empty());
-        assert!(line.iter().any(|b| b"\r\n\0".contains(b)), "refused without a reason: {command:?}");
+        assert!(
+            line.iter().any(|b| b"\r\n\0".contains(b)),
+            "refused without a reason: {command:?}"
+        );
         return;
     }
     let again = wire.strip_suffix(b"\r\n").unwrap();

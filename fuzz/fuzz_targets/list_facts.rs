@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use twoport_proto::list::facts::{self, FactSet};
-use twoport_proto::list::{parse_line, Entry};
+use twoport_proto::list::{Entry, parse_line};
 use twoport_proto::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_354_848);

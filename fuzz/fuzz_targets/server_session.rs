@@ -25,7 +25,8 @@ enum Move {
     Line(Vec<u8>),
     Verb(u8, Vec<u8>),
     LogIn,
-    Passive,
+    /// All that comes before the bytes of a transfer.
+    Transfer(u8),
     BadLine(bool),
     Answer(u8, Answer),
     AnswerWell(u8),
@@ -149,7 +150,8 @@ impl World {
         assert!(!self.closed, "a reply after the end: {reply:?}");
         let mut wire = Vec::new();
         reply.encode(&mut wire);
-        let lines: Vec<&[u8]> = wire.strip_suffix(b"\r\n").unwrap().split(|b| *b == b'\n').collect();
+        let lines: Vec<&[u8]> =
+            wire.strip_suffix(b"\r\n").unwrap().split(|b| *b == b'\n').collect();
         assert_eq!(lines.len(), reply.lines.len());
         let code = reply.code.to_string();
         let own = |line: &&[u8]| line.starts_with(b" ") || line.starts_with(code.as_bytes());
@@ -167,9 +169,14 @@ impl World {
         }
     }
 
+    /// Answers the job or transfer of this number; 255 is the last.
     fn answer(&mut self, which: u8, answer: Option<Answer>) {
         let Some(index) = usize::from(which).checked_rem(self.work.len()) else { return };
-        let Some(ticket) = self.work.keys().nth(index).copied() else { return };
+        let ticket = match which {
+            u8::MAX => self.work.keys().next_back(),
+            _ => self.work.keys().nth(index),
+        };
+        let Some(ticket) = ticket.copied() else { return };
         let Some(work) = self.work.remove(&ticket) else { return };
         let outcome = answer.map_or_else(|| fitting(&work), any);
         // What flowed, flowed behind a 150; the next transfer has its own.
@@ -200,8 +207,18 @@ impl World {
             Move::LogIn => {
                 self.give(Input::Line(b"USER ann".to_vec()));
                 self.give(Input::Line(b"PASS secret".to_vec()));
+                self.answer(u8::MAX, None);
             }
-            Move::Passive => self.give(Input::Line(b"EPSV".to_vec())),
+            Move::Transfer(how) => {
+                self.give(Input::Line(b"EPSV".to_vec()));
+                self.answer(u8::MAX, None);
+                let lines = [&b"RETR a"[..], b"STOR a", b"STOU", b"LIST"];
+                self.give(Input::Line(lines[usize::from(how) % lines.len()].to_vec()));
+                self.answer(u8::MAX, None);
+                if how & 0x80 != 0 {
+                    self.give(Input::Data(DataEvent::Arrived));
+                }
+            }
             Move::BadLine(nul) => {
                 let error = if nul { LineError::Nul } else { LineError::TooLong };
                 self.give(Input::BadLine(error));
