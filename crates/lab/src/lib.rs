@@ -3,7 +3,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod foreign;
 pub mod chop;
+pub mod client_end;
 pub mod house;
 pub mod player;
 pub mod script;
