@@ -221,7 +221,11 @@ impl Core {
     fn store(&mut self, request: &Request<'_>, path: &FtpPath) {
         let overwrite = request.user.permissions.has(Permission::Overwrite);
         let how = match self.take_range() {
-            (0, None) => Upload::Replace { overwrite },
+            (0, _) => Upload::Replace { overwrite },
+            // It may go on within a file that is there, and write over its end. APPE does not.
+            _ if !overwrite => {
+                return self.refuse_path(request.verb, &path.0, Reason::PermissionDenied);
+            }
             (offset, _) => Upload::Resume { offset },
         };
         if self.settings.is_ascii() && matches!(how, Upload::Resume { .. }) {
