@@ -3,9 +3,10 @@
 
 #![forbid(unsafe_code)]
 
-pub mod foreign;
 pub mod chop;
 pub mod client_end;
+pub mod foreign;
 pub mod house;
+pub mod pair;
 pub mod player;
 pub mod script;

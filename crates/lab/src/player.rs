@@ -7,7 +7,7 @@ pub mod codec;
 pub mod conversation;
 pub mod corpus;
 pub mod files;
-mod ledger;
+pub(crate) mod ledger;
 pub mod machine;
 pub mod manual;
 pub mod sockets;

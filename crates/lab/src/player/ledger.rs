@@ -21,30 +21,30 @@ use crate::script::{Captures, Rule, Script, Setup};
 const MODIFIED: Timestamp = Timestamp::from_seconds(1_577_934_245);
 
 /// What a session file sets up.
-pub(super) struct Ledger {
-    pub(super) accounts: Vec<(Vec<u8>, Vec<u8>)>,
-    pub(super) anonymous: bool,
+pub(crate) struct Ledger {
+    pub(crate) accounts: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) anonymous: bool,
     /// What the accounts may do; anonymous may read at most.
-    pub(super) permissions: Permissions,
-    pub(super) policy: Policy,
-    pub(super) listing_limit: u32,
-    pub(super) ascii_size_limit: u64,
-    pub(super) local: IpAddr,
-    pub(super) peer: IpAddr,
-    pub(super) faults: Vec<(Vec<u8>, Reason)>,
-    pub(super) storage: Arc<dyn Storage>,
+    pub(crate) permissions: Permissions,
+    pub(crate) policy: Policy,
+    pub(crate) listing_limit: u32,
+    pub(crate) ascii_size_limit: u64,
+    pub(crate) local: IpAddr,
+    pub(crate) peer: IpAddr,
+    pub(crate) faults: Vec<(Vec<u8>, Reason)>,
+    pub(crate) storage: Arc<dyn Storage>,
     /// Where the files are if they are on a disk, for as long as the session is played.
-    pub(super) directory: Option<TempDir>,
+    pub(crate) directory: Option<TempDir>,
 }
 
 impl Ledger {
     /// Gathers what the file sets up. Files are in memory, or on the disk where there are links.
-    pub(super) fn new(script: &Script) -> Step<Self> {
+    pub(crate) fn new(script: &Script) -> Step<Self> {
         Self::stored(script, script.setup().any(|item| matches!(item, Setup::Link(..))))
     }
 
     /// The same, with the files on the disk.
-    pub(super) fn on_disk(script: &Script) -> Step<Self> {
+    pub(crate) fn on_disk(script: &Script) -> Step<Self> {
         Self::stored(script, true)
     }
 
@@ -139,7 +139,7 @@ impl Ledger {
     }
 
     /// What a file holds now, if there is one.
-    pub(super) fn content(&self, path: &VirtualPath) -> Step<Option<Vec<u8>>> {
+    pub(crate) fn content(&self, path: &VirtualPath) -> Step<Option<Vec<u8>>> {
         if self.storage.stat(path).is_err() {
             return Ok(None);
         }
@@ -154,7 +154,7 @@ impl Ledger {
     }
 
     /// Whether this user may log in with this password, and what the account may do then.
-    pub(super) fn log_in(&self, user: &[u8], password: &[u8]) -> Option<Permissions> {
+    pub(crate) fn log_in(&self, user: &[u8], password: &[u8]) -> Option<Permissions> {
         if self.accounts.iter().any(|(name, secret)| name == user && secret == password) {
             return Some(self.permissions);
         }
@@ -163,7 +163,7 @@ impl Ledger {
 }
 
 /// A path of a session file, from the root.
-pub(super) fn path(bytes: &[u8]) -> Step<VirtualPath> {
+pub(crate) fn path(bytes: &[u8]) -> Step<VirtualPath> {
     let path = VirtualPath::root().join(bytes);
     path.map_err(|error| format!("{}: no path: {error:?}", super::show(bytes)))
 }

@@ -4,9 +4,10 @@
 //! It decides nothing about the protocol: it is the driver, in a world where all can be seen.
 
 mod data;
+mod stage;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ use twoport_server::world::World;
 
 use self::data::{Connection, Moving};
 use super::ledger::{self, Ledger};
-use super::{Failure, Stage, Step, play, show};
-use crate::script::{Captures, Event, Script, Text};
+use super::{Failure, Step, play, show};
+use crate::script::{Captures, Script, Text};
 
 /// How the client's bytes reach the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,29 +54,30 @@ pub fn server(script: &Script, feed: Feed) -> Result<(), Failure> {
     play(script, &mut Machine::new(ledger, feed))
 }
 
-struct Machine {
+/// The driver's part, in a world without sockets.
+pub(crate) struct Machine {
     session: Session,
     feed: Feed,
-    ledger: Ledger,
+    pub(crate) ledger: Ledger,
     world: World,
-    now: Time,
+    pub(crate) now: Time,
     reader: LineReader,
     /// What the session will be told next.
     answers: VecDeque<Input>,
-    replies: VecDeque<Vec<u8>>,
-    notes: Vec<String>,
+    pub(crate) replies: VecDeque<Vec<u8>>,
+    pub(crate) notes: Vec<String>,
     notes_read: usize,
     opened: HashMap<Ticket, Opened>,
     next_port: u16,
     listening: Option<SocketAddr>,
-    dialling: Option<SocketAddr>,
-    data: Option<Connection>,
+    pub(crate) dialling: Option<SocketAddr>,
+    pub(crate) data: Option<Connection>,
     moving: Option<(Ticket, Moving)>,
-    closed: bool,
+    pub(crate) closed: bool,
 }
 
 impl Machine {
-    fn new(ledger: Ledger, feed: Feed) -> Self {
+    pub(crate) fn new(ledger: Ledger, feed: Feed) -> Self {
         let local = SocketAddr::new(ledger.local, 21);
         let peer = SocketAddr::new(ledger.peer, CLIENT_PORT);
         let session = Session::new(Arc::new(ledger.policy.clone()), local, peer, Time::ZERO);
@@ -108,6 +110,30 @@ impl Machine {
         };
         machine.drain();
         machine
+    }
+
+    /// A new control connection to the same server. What was under way on the old one is gone.
+    pub(crate) fn reconnect(&mut self) {
+        let local = SocketAddr::new(self.ledger.local, 21);
+        let peer = SocketAddr::new(self.ledger.peer, CLIENT_PORT);
+        let policy = Arc::new(self.ledger.policy.clone());
+        self.session = Session::new(policy, local, peer, self.now);
+        self.reader = LineReader::new(MAX_COMMAND);
+        self.replies.clear();
+        self.opened.clear();
+        (self.listening, self.dialling, self.data, self.moving) = (None, None, None, None);
+        self.closed = false;
+        self.drain();
+    }
+
+    /// When the session wants to be woken.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.session.deadline()
+    }
+
+    /// Whether a download is under way.
+    pub(crate) const fn is_sending(&self) -> bool {
+        matches!(self.moving, Some((_, Moving::Download { .. })))
     }
 
     /// One input, then drain, then what came of it.
@@ -199,7 +225,7 @@ impl Machine {
     }
 
     /// Time passes, and the session is woken when it asks to be.
-    fn wait(&mut self, time: Duration) -> Step {
+    pub(crate) fn wait(&mut self, time: Duration) -> Step {
         let end = self.now.after(time);
         while let Some(deadline) = self.session.deadline().filter(|deadline| *deadline <= end) {
             self.now = deadline.max(self.now);
@@ -212,17 +238,15 @@ impl Machine {
         Ok(())
     }
 
-    fn connect(&mut self, port: &Text, captures: &Captures, is_stranger: bool) -> Step {
-        let port = port_in(&port.fill(captures)?)?;
+    /// Somebody connects to the passive port.
+    pub(crate) fn connect(&mut self, port: u16, is_stranger: bool) -> Step {
         if self.listening.is_none_or(|address| address.port() != port) {
             return Err(format!("nothing listens on port {port}"));
         }
         if is_stranger {
             let stranger = match self.ledger.peer {
-                std::net::IpAddr::V4(_) => SocketAddr::from(([198, 51, 100, 9], 6666)),
-                std::net::IpAddr::V6(_) => {
-                    SocketAddr::from(([0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 9], 6666))
-                }
+                IpAddr::V4(_) => SocketAddr::from(([198, 51, 100, 9], 6666)),
+                IpAddr::V6(_) => SocketAddr::from(([0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 9], 6666)),
             };
             self.give(Input::Data(DataEvent::Stranger(stranger)));
         } else {
@@ -232,7 +256,7 @@ impl Machine {
         Ok(())
     }
 
-    fn dialled(&mut self, event: DataEvent) -> Step {
+    pub(crate) fn dialled(&mut self, event: DataEvent) -> Step {
         let target = self.dialling.take();
         target.ok_or("the server connects nowhere")?;
         if event == DataEvent::Dialled {
@@ -244,122 +268,6 @@ impl Machine {
 
     fn stored(&self, path: &Text, captures: &Captures) -> Step<Option<Vec<u8>>> {
         self.ledger.content(&ledger::path(&path.fill(captures)?)?)
-    }
-}
-
-impl Stage for Machine {
-    fn say(&mut self, bytes: &[u8]) -> Step {
-        match self.feed {
-            Feed::Whole => {
-                self.reader.push(bytes);
-                self.read_lines();
-            }
-            Feed::Bytewise => {
-                self.reader.push(b"\xff\xf1");
-                for byte in bytes {
-                    self.reader.push(&[*byte]);
-                    self.read_lines();
-                }
-            }
-        }
-        self.answer();
-        Ok(())
-    }
-
-    fn line(&mut self) -> Step<Vec<u8>> {
-        if self.replies.is_empty() {
-            self.finish_download();
-        }
-        self.replies.pop_front().ok_or_else(|| match self.closed {
-            true => "nothing: the server has closed the connection".into(),
-            false => "nothing: the server is silent".into(),
-        })
-    }
-
-    fn upload(&mut self, bytes: &[u8]) -> Step {
-        let data = self.data.as_mut().ok_or("there is no data connection")?;
-        data.up.extend_from_slice(bytes);
-        self.receive();
-        Ok(())
-    }
-
-    fn download(&mut self, length: usize) -> Step<Vec<u8>> {
-        let data = self.data.as_mut().ok_or("there is no data connection")?;
-        let length = length.min(data.down.len());
-        Ok(data.down.drain(..length).collect())
-    }
-
-    fn event(&mut self, event: &Event, captures: &Captures) -> Step {
-        match event {
-            Event::LogsIn(_) => Ok(()),
-            Event::ClientConnects(port) => self.connect(port, captures, false),
-            Event::StrangerConnects(port) => self.connect(port, captures, true),
-            Event::ServerConnects => self.dialled(DataEvent::Dialled),
-            Event::ConnectRefused => self.dialled(DataEvent::DialFailed(Reason::DataRefused)),
-            Event::ConnectUnreachable => {
-                self.dialled(DataEvent::DialFailed(Reason::DataUnreachable))
-            }
-            Event::ClientClosesData => self.close_data(),
-            Event::DataReset => self.fail(Reason::DataReset),
-            Event::TransferFails(reason) => self.fail(*reason),
-            Event::DataClosedByServer => {
-                self.finish_download();
-                match &self.data {
-                    Some(data) if !data.down.is_empty() => {
-                        let rest: Vec<u8> = data.down.iter().copied().collect();
-                        Err(format!("more data: {}", show(&rest)))
-                    }
-                    Some(data) if !data.closed => Err("the data connection is open".into()),
-                    _ => Ok(()),
-                }
-            }
-            Event::ClientClosesControl => {
-                self.give(Input::Eof);
-                Ok(())
-            }
-            Event::ControlClosedByServer if self.closed => Ok(()),
-            Event::ControlClosedByServer => Err("the control connection is open".into()),
-            Event::Wait(time) => self.wait(*time),
-            Event::Silence => match self.replies.front() {
-                Some(line) => Err(show(line)),
-                None => Ok(()),
-            },
-            Event::ServerStops => {
-                self.give(Input::Shutdown);
-                Ok(())
-            }
-            Event::ServerEnds => {
-                self.give(Input::Terminate);
-                Ok(())
-            }
-            Event::Stored(path, content) => match self.stored(path, captures)? {
-                Some(found) if found == content.fill(captures)? => Ok(()),
-                Some(found) => Err(super::difference(&content.fill(captures)?, &found)),
-                None => Err("there is no such file".into()),
-            },
-            Event::Absent(path) => match self.stored(path, captures)? {
-                Some(found) => Err(format!("the file is there: {}", show(&found))),
-                None => Ok(()),
-            },
-        }
-    }
-
-    fn note(&mut self, words: &str) -> Step {
-        let unread = self.notes.get(self.notes_read..).unwrap_or_default();
-        match unread.iter().position(|note| note.starts_with(words)) {
-            Some(at) => {
-                self.notes_read += at + 1;
-                Ok(())
-            }
-            None => Err(format!("{unread:?}")),
-        }
-    }
-
-    fn finish(&mut self) -> Step {
-        match self.replies.front() {
-            Some(line) => Err(format!("one reply more: {}", show(line))),
-            None => Ok(()),
-        }
     }
 }
 

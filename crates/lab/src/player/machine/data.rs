@@ -15,15 +15,15 @@ use crate::player::Step;
 
 /// A data connection between client and server.
 #[derive(Default)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     /// What the client has sent and the server has not taken.
     pub(super) up: Vec<u8>,
     /// What the server has sent and the client has not read.
-    pub(super) down: VecDeque<u8>,
+    pub(crate) down: VecDeque<u8>,
     /// Whether the client has ended its data.
     ended: bool,
     /// Whether the server has closed it.
-    pub(super) closed: bool,
+    pub(crate) closed: bool,
 }
 
 /// A transfer while bytes move.
@@ -118,7 +118,7 @@ impl Machine {
     }
 
     /// The client ends its data.
-    pub(super) fn close_data(&mut self) -> Step {
+    pub(crate) fn close_data(&mut self) -> Step {
         let data = self.data.as_mut().ok_or("there is no data connection")?;
         data.ended = true;
         self.receive();
@@ -126,7 +126,7 @@ impl Machine {
     }
 
     /// The client has read all there is.
-    pub(super) fn finish_download(&mut self) {
+    pub(crate) fn finish_download(&mut self) {
         let is_read = self.data.as_ref().is_none_or(|data| data.down.is_empty());
         let is_download =
             |(_, moving): &mut (Ticket, Moving)| !matches!(moving, Moving::Upload { .. });
@@ -140,7 +140,7 @@ impl Machine {
     }
 
     /// The transfer breaks.
-    pub(super) fn fail(&mut self, reason: Reason) -> Step {
+    pub(crate) fn fail(&mut self, reason: Reason) -> Step {
         let (ticket, moving) = self.moving.take().ok_or("no data move")?;
         let bytes = moving.bytes();
         moving.keep();
