@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use twoport_client::{Class, Config, FtpPath, GetOptions, Mode, Outcome, PutOptions, Session, Url};
-use twoport_lab::foreign::{Kind, Server, start_or_skip};
+use twoport_lab::foreign::servers::{Kind, Server, start_or_skip};
 
 /// One peer in one mode must be done by then.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -27,10 +27,6 @@ fn content(length: usize) -> Vec<u8> {
         state.to_be_bytes()[0]
     };
     (0..length).map(next).collect()
-}
-
-fn path(text: &str) -> FtpPath {
-    text.as_bytes().into()
 }
 
 async fn connect(server: &Server, mode: Mode) -> Session {
@@ -51,19 +47,24 @@ async fn peer(kind: Kind) {
 
 async fn in_mode(server: &Server, mode: Mode, host: IpAddr) -> &'static str {
     let mut session = connect(server, mode).await;
-    if let Err(error) = session.list(None).await {
+    if let Err(error) = session.list(directory(server).as_ref()).await {
         // These two carry an IPv4 address: not every server answers them over IPv6.
         let impossible = host.is_ipv6() && matches!(mode, Mode::Port | Mode::Pasv);
         assert!(impossible && error.class() == Class::NoData, "{mode:?}: {error}");
-        return "not over IPv6, as the server says";
+        return "not possible over IPv6";
     }
     let local = tempfile::tempdir().unwrap();
     one_file(&mut session, server, local.path()).await;
     resumed(&mut session, server, local.path(), mode).await;
     trees(&mut session, server, local.path(), mode).await;
-    refusals(&mut session, local.path()).await;
+    refusals(&mut session, server, local.path()).await;
     session.quit().await;
     "passed"
+}
+
+/// Where the files are; for most servers the log-in directory.
+fn directory(server: &Server) -> Option<FtpPath> {
+    Some(server.path("")).filter(|path| !path.0.is_empty())
 }
 
 async fn one_file(session: &mut Session, server: &Server, local: &Path) {
@@ -71,7 +72,8 @@ async fn one_file(session: &mut Session, server: &Server, local: &Path) {
         let expected = content(length);
         server.add(name, &expected).unwrap();
         let target = local.join(name);
-        let report = session.get(&path(name), &target, &GetOptions::default()).await.unwrap();
+        let report =
+            session.get(&server.path(name), &target, &GetOptions::default()).await.unwrap();
         assert_eq!((report.outcome, report.bytes), (Outcome::Confirmed, length as u64));
         assert_eq!(fs::read(&target).unwrap(), expected);
         let date = |path: &Path| {
@@ -80,11 +82,12 @@ async fn one_file(session: &mut Session, server: &Server, local: &Path) {
         };
         assert_eq!(date(&target), date(&server.root().join(name)), "the date comes along");
         let back = format!("{name} back");
-        let report = session.put(&target, &path(&back), &PutOptions::default()).await.unwrap();
+        let report =
+            session.put(&target, &server.path(&back), &PutOptions::default()).await.unwrap();
         assert_eq!((report.outcome, report.bytes), (Outcome::Confirmed, length as u64));
         assert_eq!(fs::read(server.root().join(&back)).unwrap(), expected);
     }
-    let listing = session.list(None).await.unwrap();
+    let listing = session.list(directory(server).as_ref()).await.unwrap();
     assert!(listing.raw.is_empty(), "{:?}", listing.raw);
     let sizes: Vec<_> = listing
         .entries
@@ -104,6 +107,7 @@ async fn resumed(session: &mut Session, server: &Server, local: &Path, mode: Mod
         // A download that is dropped in the middle, as by Ctrl-C.
         let mut session = connect(server, mode).await;
         let progress = options.progress.clone();
+        let remote = server.path("cut");
         let moving = async {
             while progress.bytes() < 1 << 20 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -111,17 +115,17 @@ async fn resumed(session: &mut Session, server: &Server, local: &Path, mode: Mod
         };
         tokio::select! {
             () = moving => {}
-            done = session.get(&path("cut"), &target, &options) => drop(done.unwrap()),
+            done = session.get(&remote, &target, &options) => drop(done.unwrap()),
         }
     }
     if !target.exists() {
-        let report = session.get(&path("cut"), &target, &options).await.unwrap();
+        let report = session.get(&server.path("cut"), &target, &options).await.unwrap();
         assert!(report.resumed_at > 0, "{report:?}");
         assert_eq!(report.resumed_at + report.bytes, expected.len() as u64);
     }
     assert_eq!(fs::read(&target).unwrap(), expected);
     let (first, _) = expected.split_at(5_000_000);
-    let remote = path("cut up");
+    let remote = server.path("cut up");
     session
         .put_from(std::io::Cursor::new(first.to_vec()), &remote, &PutOptions::default())
         .await
@@ -138,11 +142,12 @@ async fn trees(session: &mut Session, server: &Server, local: &Path, mode: Mode)
         server.add(&format!("tree/{name}"), &content(length)).unwrap();
     }
     let down = local.join("down");
-    let report = session.get_tree(&path("tree"), &down, &GetOptions::default()).await.unwrap();
+    let report =
+        session.get_tree(&server.path("tree"), &down, &GetOptions::default()).await.unwrap();
     assert!(report.is_complete() && report.files.len() == files.len(), "{report:?}");
     let up = format!("up {mode:?}");
     let options = PutOptions::default();
-    let report = session.put_tree(&down, &path(&up), &options).await.unwrap();
+    let report = session.put_tree(&down, &server.path(&up), &options).await.unwrap();
     assert!(report.is_complete() && report.files.len() == files.len(), "{report:?}");
     for (name, length) in files {
         assert_eq!(fs::read(down.join(name)).unwrap(), content(length), "{name}");
@@ -153,22 +158,24 @@ async fn trees(session: &mut Session, server: &Server, local: &Path, mode: Mode)
         );
     }
     // Once more: what exists is no error.
-    let report = session.put_tree(&down, &path(&up), &options).await.unwrap();
+    let report = session.put_tree(&down, &server.path(&up), &options).await.unwrap();
     assert!(report.is_complete(), "{report:?}");
 }
 
-async fn refusals(session: &mut Session, local: &Path) {
-    let missing = path("not there");
+async fn refusals(session: &mut Session, server: &Server, local: &Path) {
+    let missing = server.path("not there");
     let target = local.join("not there");
     let error = session.get(&missing, &target, &GetOptions::default()).await.unwrap_err();
     assert_eq!(error.class(), Class::Refused, "{error}");
     assert_eq!(fs::read_dir(local).unwrap().flatten().filter(|e| is_ours(&e.path())).count(), 0);
-    let nowhere = path("no directory/file");
+    let nowhere = server.path("no directory/file");
     let error =
         session.put(&local.join("one"), &nowhere, &PutOptions::default()).await.unwrap_err();
     assert_eq!(error.class(), Class::Refused, "{error}");
-    let report =
-        session.get(&path("one"), &local.join("again"), &GetOptions::default()).await.unwrap();
+    let report = session
+        .get(&server.path("one"), &local.join("again"), &GetOptions::default())
+        .await
+        .unwrap();
     assert_eq!(report.outcome, Outcome::Confirmed, "the session is not hurt");
 }
 

@@ -1,214 +1,218 @@
-//! How each foreign server is launched: with a configuration of its own, in the foreground, without
-//! names, logs and limits that a test would trip over.
+//! Servers of others, started for a test and ended with it.
 //!
-//! It starts nothing. The settings are those of a plain server: what differs from the server's own
-//! defaults is needed to run it from a folder, or to let one user write.
+//! It installs nothing: `tests/peers/install` does. What is not there is said aloud and skipped.
 
-use std::env;
+mod launch;
+
+use std::fmt::Write as _;
 use std::fs;
-use std::io;
-use std::net::IpAddr;
+use std::io::{self, Read as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use super::{Kind, peers};
+use tempfile::TempDir;
 
-/// The user `nobody` of Debian, as whom sessions run.
-pub(super) const NOBODY: u32 = 65534;
+use twoport_proto::path::FtpPath;
 
-/// `twoport` in the way of crypt(3), `$1$`: the cheapest that all servers read.
-const HASH: &str = "$1$ab$Ols0EZ1j7xSgK5/zm3g7N/";
-
-const LOGIN: (&str, &str) = ("ann", "twoport");
-
-/// Where a server is to run.
-pub(super) struct Place<'a> {
-    pub(super) work: &'a Path,
-    pub(super) root: &'a Path,
-    pub(super) host: IpAddr,
-    pub(super) port: u16,
+/// The servers that are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// vsftpd, the default of many distributions.
+    Vsftpd,
+    /// Pure-FTPd.
+    PureFtpd,
+    /// ProFTPD.
+    Proftpd,
+    /// pyftpdlib, a library of Python.
+    Pyftpdlib,
 }
 
-/// What is to be started.
-pub(super) struct Launch {
-    pub(super) program: PathBuf,
-    pub(super) arguments: Vec<String>,
-    pub(super) libraries: String,
-    pub(super) login: (&'static str, &'static str),
-}
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Vsftpd, Self::PureFtpd, Self::Proftpd, Self::Pyftpdlib];
 
-pub(super) fn launch(kind: Kind, place: &Place<'_>) -> io::Result<Launch> {
-    match kind {
-        Kind::Vsftpd => vsftpd(place),
-        Kind::PureFtpd => pure_ftpd(place),
-        Kind::Proftpd => proftpd(place),
-        Kind::Pyftpdlib => pyftpdlib(place),
+    /// The name, which is also that of its folder.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vsftpd => "vsftpd",
+            Self::PureFtpd => "pure-ftpd",
+            Self::Proftpd => "proftpd",
+            Self::Pyftpdlib => "pyftpdlib",
+        }
     }
 }
 
-pub(super) fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+/// A running server. It is killed when dropped, and its files are removed.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Who may log in, and write.
+    pub user: &'static str,
+    /// The password.
+    pub password: &'static str,
+    /// What stands before a path that may be written to.
+    directory: &'static str,
+    child: Child,
+    work: TempDir,
 }
 
-/// The anonymous user may write: local users would need accounts of the system.
-fn vsftpd(place: &Place<'_>) -> io::Result<Launch> {
-    needs_root()?;
-    let program = find(Kind::Vsftpd, "vsftpd")?;
-    let empty = place.work.join("empty");
-    fs::create_dir(&empty)?;
-    let listen = match place.host {
-        IpAddr::V4(host) => format!("listen=YES\nlisten_address={host}\n"),
-        IpAddr::V6(host) => format!("listen=NO\nlisten_ipv6=YES\nlisten_address6={host}\n"),
-    };
-    let yes = [
-        "anonymous_enable",
-        "no_anon_password",
-        "write_enable",
-        "anon_upload_enable",
-        "anon_mkdir_write_enable",
-        "anon_other_write_enable",
-        "allow_writeable_chroot",
-    ];
-    let no = [
-        "background",
-        "local_enable",
-        "xferlog_enable",
-        "anon_world_readable_only",
-        "isolate",
-        "isolate_network",
-        "seccomp_sandbox",
-        "connect_from_port_20",
-    ];
-    let set = |keys: &[&str], value: &str| -> String {
-        keys.iter().map(|key| format!("{key}={value}\n")).collect()
-    };
-    let text = format!(
-        "{listen}listen_port={}\nanon_root={}\nftp_username=nobody\nsecure_chroot_dir={}\nanon_umask=022\n{}{}",
-        place.port,
-        place.root.display(),
-        empty.display(),
-        set(&yes, "YES"),
-        set(&no, "NO"),
-    );
-    let file = write(place, "vsftpd.conf", &text)?;
-    let login = ("anonymous", "twoport@");
-    Ok(Launch { program, arguments: vec![file], libraries: libraries(Kind::Vsftpd), login })
-}
-
-fn pure_ftpd(place: &Place<'_>) -> io::Result<Launch> {
-    needs_root()?;
-    let program = find(Kind::PureFtpd, "pure-ftpd")?;
-    let maker = find(Kind::PureFtpd, "pure-pw")?;
-    let (user, _) = LOGIN;
-    let root = place.root.display();
-    let line = format!("{user}:{HASH}:{NOBODY}:{NOBODY}::{root}/./::::::::::::\n");
-    let users = write(place, "users", &line)?;
-    let database = place.work.join("users.pdb").display().to_string();
-    let made = Command::new(maker)
-        .args(["mkdb", &database, "-f", &users])
-        .env("LD_LIBRARY_PATH", libraries(Kind::PureFtpd))
-        .status()?;
-    if !made.success() {
-        return Err(io::Error::other(format!("pure-pw ended with {made}")));
+impl Server {
+    /// Starts a server on a free port of `host`.
+    ///
+    /// # Errors
+    /// Why it cannot be started: it is not installed, or it needs root.
+    pub fn start(kind: Kind, host: IpAddr) -> io::Result<Self> {
+        let work = TempDir::new()?;
+        let root = work.path().join("root");
+        fs::create_dir(&root)?;
+        // The servers change to a user of no rights and enter from there.
+        make_enterable(work.path())?;
+        make_enterable(&root)?;
+        give_away(&root)?;
+        let port = TcpListener::bind((host, 0))?.local_addr()?.port();
+        let place = launch::Place { work: work.path(), root: &root, host, port };
+        let launch = launch::of(kind, &place)?;
+        let child = Command::new(&launch.program)
+            .args(&launch.arguments)
+            .env("LD_LIBRARY_PATH", &launch.libraries)
+            .stdin(Stdio::null())
+            .stdout(fs::File::create(work.path().join("log"))?)
+            .stderr(fs::File::options().append(true).open(work.path().join("log"))?)
+            .spawn()?;
+        let address = (host, port).into();
+        let (user, password) = launch.login;
+        let directory = launch.directory;
+        let mut server = Self { address, user, password, directory, child, work };
+        server.await_ready()?;
+        Ok(server)
     }
-    let listen = format!("{},{}", place.host, place.port);
-    let process = place.work.join("pid").display().to_string();
-    let login = format!("puredb:{database}");
-    let arguments =
-        ["-S", &listen, "-l", &login, "-E", "-H", "-u", "1", "-f", "none", "-g", &process];
-    let arguments = arguments.map(str::to_owned).to_vec();
-    Ok(Launch { program, arguments, libraries: libraries(Kind::PureFtpd), login: LOGIN })
-}
 
-fn proftpd(place: &Place<'_>) -> io::Result<Launch> {
-    needs_root()?;
-    let program = find(Kind::Proftpd, "proftpd")?;
-    let (user, _) = LOGIN;
-    let (work, root) = (place.work.display(), place.root.display());
-    let users = format!("{user}:{HASH}:{NOBODY}:{NOBODY}::{root}:/bin/false\n");
-    let users = write(place, "users", &users)?;
-    let groups = write(place, "groups", &format!("nogroup:x:{NOBODY}:\n"))?;
-    for file in [&users, &groups] {
-        use std::os::unix::fs::PermissionsExt as _;
-        fs::set_permissions(file, fs::Permissions::from_mode(0o600))?;
+    /// The remote path of a name in [`root`](Self::root).
+    #[must_use]
+    pub fn path(&self, name: &str) -> FtpPath {
+        format!("{}{name}", self.directory).as_bytes().into()
     }
-    let ipv6 = if place.host.is_ipv6() { "on" } else { "off" };
-    let text = format!(
-        "ServerType standalone\nServerName lab\nDefaultServer on\nPort {}\nDefaultAddress {}\n\
-         SocketBindTight on\nUseIPv6 {ipv6}\nUser nobody\nGroup nogroup\nUseReverseDNS off\n\
-         WtmpLog off\nTransferLog none\nSystemLog none\nScoreboardFile none\nDelayEngine off\n\
-         PidFile {work}/pid\nAuthOrder mod_auth_file.c\nAuthUserFile {users}\n\
-         AuthGroupFile {groups}\nRequireValidShell off\nDefaultRoot ~\nUmask 022\n\
-         AllowOverwrite on\nAllowStoreRestart on\nAllowRetrieveRestart on\n",
-        place.port, place.host,
-    );
-    let file = write(place, "proftpd.conf", &text)?;
-    let arguments = ["-n", "-q", "-c", &file].map(str::to_owned).to_vec();
-    Ok(Launch { program, arguments, libraries: libraries(Kind::Proftpd), login: LOGIN })
-}
 
-fn pyftpdlib(place: &Place<'_>) -> io::Result<Launch> {
-    const PROGRAM: &str = "\
-import sys
-from pyftpdlib.authorizers import DummyAuthorizer
-from pyftpdlib.handlers import FTPHandler
-from pyftpdlib.servers import FTPServer
-host, port, root, user, password = sys.argv[1:]
-FTPHandler.authorizer = DummyAuthorizer()
-FTPHandler.authorizer.add_user(user, password, root, perm='elradfmwMT')
-FTPServer((host, int(port)), FTPHandler).serve_forever()
-";
-    let program = peers().join("venv/bin/python");
-    if !program.exists() {
-        return Err(io::ErrorKind::NotFound.into());
+    /// The directory that may be read and written.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.work.path().join("root")
     }
-    let file = write(place, "server.py", PROGRAM)?;
-    let (user, password) = LOGIN;
-    let arguments = vec![
-        file,
-        place.host.to_string(),
-        place.port.to_string(),
-        place.root.display().to_string(),
-        user.to_owned(),
-        password.to_owned(),
-    ];
-    Ok(Launch { program, arguments, libraries: String::new(), login: LOGIN })
-}
 
-fn needs_root() -> io::Result<()> {
-    if is_root() { Ok(()) } else { Err(io::Error::other("it needs root to change its user")) }
-}
-
-fn write(place: &Place<'_>, name: &str, text: &str) -> io::Result<String> {
-    let path = place.work.join(name);
-    fs::write(&path, text)?;
-    Ok(path.display().to_string())
-}
-
-/// A program of a peer: unpacked, else installed on the system.
-fn find(kind: Kind, program: &str) -> io::Result<PathBuf> {
-    let unpacked = peers().join(kind.name());
-    let places = ["usr/sbin", "usr/bin"].map(|place| unpacked.join(place));
-    let system = env::var_os("PATH").unwrap_or_default();
-    let mut all = places.into_iter().chain(env::split_paths(&system)).chain(
-        // Where servers are, though seldom on the path of a user.
-        ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from),
-    );
-    all.find_map(|place| Some(place.join(program)).filter(|path| path.is_file()))
-        .ok_or_else(|| io::ErrorKind::NotFound.into())
-}
-
-/// The folders of an unpacked peer that hold shared libraries.
-fn libraries(kind: Kind) -> String {
-    let unpacked = peers().join(kind.name());
-    let mut found = Vec::new();
-    for place in ["usr/lib", "lib"] {
-        let place = unpacked.join(place);
-        let inside = fs::read_dir(&place).into_iter().flatten().flatten().map(|entry| entry.path());
-        found.extend(inside.filter(|path| path.to_string_lossy().contains("-linux-gnu")));
-        found.push(place);
+    /// The beginning of URLs: `ftp://user:password@host:port/`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let user = self.user;
+        format!("ftp://{user}:{}@{}/", self.password, self.address)
     }
-    let paths: Vec<String> = found.iter().map(|path| path.display().to_string()).collect();
-    paths.join(":")
+
+    /// Puts a file below the root, so that the server may read and replace it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn add(&self, path: &str, content: &[u8]) -> io::Result<()> {
+        let path = self.root().join(path);
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+            let below = directory.ancestors().take_while(|above| **above != self.root());
+            below.map(give_away).collect::<io::Result<()>>()?;
+        }
+        fs::write(&path, content)?;
+        give_away(&path)
+    }
+
+    /// Waits until it greets; what it logged stands in the error if it does not.
+    fn await_ready(&mut self) -> io::Result<()> {
+        const TRIES: u32 = 100;
+        const PAUSE: Duration = Duration::from_millis(100);
+        for _ in 0..TRIES {
+            if greets(self.address) {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                return Err(self.failed(&format!("it ended with {status}")));
+            }
+            pause(PAUSE);
+        }
+        Err(self.failed("it does not greet"))
+    }
+
+    fn failed(&self, why: &str) -> io::Error {
+        let mut text = why.to_owned();
+        if let Ok(log) = fs::read_to_string(self.work.path().join("log")) {
+            let written = write!(text, ": {}", log.trim());
+            debug_assert!(written.is_ok(), "a string takes every character");
+        }
+        io::Error::other(text)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// Starts a server, or says aloud why the test is skipped.
+///
+/// # Panics
+/// A server that is there and does not start is a failure, no reason to skip.
+#[must_use]
+#[expect(clippy::panic, reason = "called by tests: it fails them")]
+pub fn start_or_skip(kind: Kind, host: IpAddr) -> Option<Server> {
+    match Server::start(kind, host) {
+        Ok(server) => Some(server),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound => {
+                eprintln!("skipped: {} is not installed; run tests/peers/install", kind.name());
+                None
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::AddrNotAvailable => {
+                eprintln!("skipped: {} on {host}: {error}", kind.name());
+                None
+            }
+            _ => panic!("{} on {host}: {error}", kind.name()),
+        },
+    }
+}
+
+/// Where `tests/peers/install` puts things.
+fn peers() -> PathBuf {
+    std::env::var_os("TWOPORT_PEERS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers"),
+        PathBuf::from,
+    )
+}
+
+fn greets(address: SocketAddr) -> bool {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let Ok(mut socket) = TcpStream::connect_timeout(&address, PATIENCE) else { return false };
+    let mut start = [0; 3];
+    socket.set_read_timeout(Some(PATIENCE)).is_ok()
+        && socket.read_exact(&mut start).is_ok()
+        && start == *b"220"
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test waits for a process, on no runtime's thread")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+fn make_enterable(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
+
+/// To the user that the servers run their sessions as, where that can be done.
+fn give_away(path: &Path) -> io::Result<()> {
+    if launch::is_root() {
+        let daemon = Some(launch::DAEMON);
+        std::os::unix::fs::chown(path, daemon, daemon)?;
+    }
+    Ok(())
 }

@@ -1,0 +1,223 @@
+//! How each foreign server is launched: with a configuration of its own, in the foreground, without
+//! names, logs and limits that a test would trip over.
+//!
+//! It starts nothing. The settings are those of a plain server: what differs from the server's own
+//! defaults is needed to run it from a folder, or to let one user write.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Kind, peers};
+
+/// The user and group `daemon` of Debian, as whom sessions run: one without rights of which the
+/// home exists, since vsftpd enters it before the root that it serves.
+pub(super) const DAEMON: u32 = 1;
+
+/// `twoport` in the way of crypt(3), `$1$`: the cheapest that all servers read.
+const HASH: &str = "$1$ab$Ols0EZ1j7xSgK5/zm3g7N/";
+
+const LOGIN: (&str, &str) = ("ann", "twoport");
+
+/// Where a server is to run.
+pub(super) struct Place<'a> {
+    pub(super) work: &'a Path,
+    pub(super) root: &'a Path,
+    pub(super) host: IpAddr,
+    pub(super) port: u16,
+}
+
+/// What is to be started.
+pub(super) struct Launch {
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<String>,
+    pub(super) libraries: String,
+    pub(super) login: (&'static str, &'static str),
+    /// Where below the log-in directory the served files are, with a slash.
+    pub(super) directory: &'static str,
+}
+
+pub(super) fn of(kind: Kind, place: &Place<'_>) -> io::Result<Launch> {
+    match kind {
+        Kind::Vsftpd => vsftpd(place),
+        Kind::PureFtpd => pure_ftpd(place),
+        Kind::Proftpd => proftpd(place),
+        Kind::Pyftpdlib => pyftpdlib(place),
+    }
+}
+
+pub(super) fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+/// The anonymous user may write: local users would need accounts of the system. Its root may not be
+/// writable, so that the files are a directory below it.
+fn vsftpd(place: &Place<'_>) -> io::Result<Launch> {
+    needs_root()?;
+    let program = find(Kind::Vsftpd, "vsftpd")?;
+    let empty = place.work.join("empty");
+    fs::create_dir(&empty)?;
+    let listen = match place.host {
+        IpAddr::V4(host) => format!("listen=YES\nlisten_address={host}\n"),
+        IpAddr::V6(host) => format!("listen=NO\nlisten_ipv6=YES\nlisten_address6={host}\n"),
+    };
+    let yes = [
+        "anonymous_enable",
+        "no_anon_password",
+        "write_enable",
+        "anon_upload_enable",
+        "anon_mkdir_write_enable",
+        "anon_other_write_enable",
+    ];
+    let no = [
+        "background",
+        "local_enable",
+        "xferlog_enable",
+        "anon_world_readable_only",
+        "isolate",
+        "isolate_network",
+        "seccomp_sandbox",
+        "connect_from_port_20",
+    ];
+    let set = |keys: &[&str], value: &str| -> String {
+        keys.iter().map(|key| format!("{key}={value}\n")).collect()
+    };
+    let text = format!(
+        "{listen}listen_port={}\nanon_root={}\nftp_username=daemon\nsecure_chroot_dir={}\nanon_umask=022\n{}{}",
+        place.port,
+        place.work.display(),
+        empty.display(),
+        set(&yes, "YES"),
+        set(&no, "NO"),
+    );
+    let file = write(place, "vsftpd.conf", &text)?;
+    let (login, directory) = (("anonymous", "twoport@"), "root/");
+    let libraries = libraries(Kind::Vsftpd);
+    Ok(Launch { program, arguments: vec![file], libraries, login, directory })
+}
+
+fn pure_ftpd(place: &Place<'_>) -> io::Result<Launch> {
+    needs_root()?;
+    let program = find(Kind::PureFtpd, "pure-ftpd")?;
+    let maker = find(Kind::PureFtpd, "pure-pw")?;
+    let (user, _) = LOGIN;
+    let root = place.root.display();
+    let line = format!("{user}:{HASH}:{DAEMON}:{DAEMON}::{root}/./::::::::::::\n");
+    let users = write(place, "users", &line)?;
+    let database = place.work.join("users.pdb").display().to_string();
+    let made = Command::new(maker)
+        .args(["mkdb", &database, "-f", &users])
+        .env("LD_LIBRARY_PATH", libraries(Kind::PureFtpd))
+        .status()?;
+    if !made.success() {
+        return Err(io::Error::other(format!("pure-pw ended with {made}")));
+    }
+    let listen = format!("{},{}", place.host, place.port);
+    let process = place.work.join("pid").display().to_string();
+    let login = format!("puredb:{database}");
+    let arguments =
+        ["-S", &listen, "-l", &login, "-E", "-H", "-u", "1", "-f", "none", "-g", &process];
+    let arguments = arguments.map(str::to_owned).to_vec();
+    let libraries = libraries(Kind::PureFtpd);
+    Ok(Launch { program, arguments, libraries, login: LOGIN, directory: "" })
+}
+
+fn proftpd(place: &Place<'_>) -> io::Result<Launch> {
+    needs_root()?;
+    let program = find(Kind::Proftpd, "proftpd")?;
+    let (user, _) = LOGIN;
+    let (work, root) = (place.work.display(), place.root.display());
+    let users = format!("{user}:{HASH}:{DAEMON}:{DAEMON}::{root}:/bin/false\n");
+    let users = write(place, "users", &users)?;
+    let groups = write(place, "groups", &format!("daemon:x:{DAEMON}:\n"))?;
+    for file in [&users, &groups] {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600))?;
+    }
+    let ipv6 = if place.host.is_ipv6() { "on" } else { "off" };
+    let text = format!(
+        "ServerType standalone\nServerName lab\nDefaultServer on\nPort {}\nDefaultAddress {}\n\
+         SocketBindTight on\nUseIPv6 {ipv6}\nUser daemon\nGroup daemon\nUseReverseDNS off\n\
+         WtmpLog off\nTransferLog none\nSystemLog none\nScoreboardFile none\nDelayEngine off\n\
+         PidFile {work}/pid\nAuthOrder mod_auth_file.c\nAuthUserFile {users}\n\
+         AuthGroupFile {groups}\nRequireValidShell off\nDefaultRoot ~\nUmask 022\n\
+         AllowOverwrite on\nAllowStoreRestart on\nAllowRetrieveRestart on\n",
+        place.port, place.host,
+    );
+    let file = write(place, "proftpd.conf", &text)?;
+    let arguments = ["-n", "-q", "-c", &file].map(str::to_owned).to_vec();
+    let libraries = libraries(Kind::Proftpd);
+    Ok(Launch { program, arguments, libraries, login: LOGIN, directory: "" })
+}
+
+fn pyftpdlib(place: &Place<'_>) -> io::Result<Launch> {
+    const PROGRAM: &str = "\
+import sys
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.servers import FTPServer
+host, port, root, user, password = sys.argv[1:]
+FTPHandler.authorizer = DummyAuthorizer()
+FTPHandler.authorizer.add_user(user, password, root, perm='elradfmwMT')
+FTPServer((host, int(port)), FTPHandler).serve_forever()
+";
+    let program = peers().join("venv/bin/python");
+    if !program.exists() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let file = write(place, "server.py", PROGRAM)?;
+    let (user, password) = LOGIN;
+    let arguments = vec![
+        file,
+        place.host.to_string(),
+        place.port.to_string(),
+        place.root.display().to_string(),
+        user.to_owned(),
+        password.to_owned(),
+    ];
+    Ok(Launch { program, arguments, libraries: String::new(), login: LOGIN, directory: "" })
+}
+
+fn needs_root() -> io::Result<()> {
+    if is_root() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, "it needs root, to change its user"))
+}
+
+fn write(place: &Place<'_>, name: &str, text: &str) -> io::Result<String> {
+    let path = place.work.join(name);
+    fs::write(&path, text)?;
+    Ok(path.display().to_string())
+}
+
+/// A program of a peer: unpacked, else installed on the system.
+fn find(kind: Kind, program: &str) -> io::Result<PathBuf> {
+    let unpacked = peers().join(kind.name());
+    let places = ["usr/sbin", "usr/bin"].map(|place| unpacked.join(place));
+    let system = env::var_os("PATH").unwrap_or_default();
+    let mut all = places.into_iter().chain(env::split_paths(&system)).chain(
+        // Where servers are, though seldom on the path of a user.
+        ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from),
+    );
+    all.find_map(|place| Some(place.join(program)).filter(|path| path.is_file()))
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// The folders of an unpacked peer that hold shared libraries.
+fn libraries(kind: Kind) -> String {
+    let unpacked = peers().join(kind.name());
+    let mut found = Vec::new();
+    for place in ["usr/lib", "lib"] {
+        let place = unpacked.join(place);
+        let inside = fs::read_dir(&place).into_iter().flatten().flatten().map(|entry| entry.path());
+        found.extend(inside.filter(|path| path.to_string_lossy().contains("-linux-gnu")));
+        found.push(place);
+    }
+    let paths: Vec<String> = found.iter().map(|path| path.display().to_string()).collect();
+    paths.join(":")
+}
