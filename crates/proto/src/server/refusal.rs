@@ -7,6 +7,7 @@ use crate::reason::Reason;
 
 /// The reply code with which a server gives this reason.
 #[must_use]
+#[expect(clippy::too_many_lines, reason = "a table: one line a reason")]
 pub const fn code(reason: Reason) -> Code {
     use Reason as R;
     match reason {
@@ -89,6 +90,26 @@ pub const fn code(reason: Reason) -> Code {
         | R::RootNotRenamable
         | R::StorageDenied => Code::UNAVAILABLE,
         // What only a client says of a server has no reply of its own.
-        _ => Code::LOCAL_ERROR,
+        R::AccountNeeded
+        | R::ActiveNotConnected
+        | R::AllModesFailed
+        | R::ControlClosing
+        | R::ControlRefused
+        | R::DataAddressForeign
+        | R::FinalReplyEarly
+        | R::FinalReplyMissing
+        | R::LengthShort
+        | R::LoginNeedsTls
+        | R::LoginRefused
+        | R::NotFtp
+        | R::PassiveRefused
+        | R::PassiveSilent
+        | R::PassiveUnreachable
+        | R::RemoteChanged
+        | R::ReplyMalformed
+        | R::ReplyMissing
+        | R::ReplyTooLong
+        | R::RestartRefused
+        | R::ServerBusy => Code::LOCAL_ERROR,
     }
 }
