@@ -2,88 +2,27 @@
 //!
 //! What the bytes are and what becomes of them is the caller's matter: it hands in a [`Pump`].
 
-use std::io;
+mod moving;
 
-use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use std::io;
+use std::time::Duration;
 
 use twoport_net::clock;
 use twoport_net::data::dial::{self, From};
-use twoport_net::data::listen::accept_from;
-use twoport_net::data::ports::Lease;
-use twoport_net::pump::{self, Progress, PumpError, Sink};
-use twoport_proto::client::open::{self, Failure, Step};
+use twoport_net::pump::Progress;
+use twoport_proto::client::open::{self, Failure, Mode, Step};
 use twoport_proto::client::transfer::{self, Direction, Outcome, Patience, Plan, Verdict};
 use twoport_proto::client::{Open, Transfer};
 use twoport_proto::code::Code;
 use twoport_proto::command::Command;
 use twoport_proto::reason::Reason;
 
-use crate::config::Config;
+use self::moving::{Channel, Moving};
+pub(crate) use self::moving::{Pump, Receive, Transmit, blocking};
 use crate::error::{Class, Error};
 use crate::session::Session;
 use crate::trace::Trace;
 use crate::wire::Event;
-
-/// Ready when the transfer is to end at once: what came by then still reaches its sink.
-pub(crate) type Cancel = oneshot::Receiver<()>;
-
-async fn cancelled(cancel: Cancel) {
-    let _either_way_it_is_over = cancel.await;
-}
-
-/// One direction of moving bytes, until the end.
-pub(crate) trait Pump: Send + 'static {
-    /// What is left when all went well.
-    type Back: Send + 'static;
-
-    fn run(
-        self,
-        socket: TcpStream,
-        stall: std::time::Duration,
-        progress: Progress,
-        cancel: Cancel,
-    ) -> impl Future<Output = Result<Self::Back, PumpError<io::Error>>> + Send;
-}
-
-/// A download into a sink.
-pub(crate) struct Receive<S>(pub(crate) S);
-
-impl<S: Sink<Error = io::Error>> Pump for Receive<S> {
-    type Back = S;
-
-    async fn run(
-        self,
-        socket: TcpStream,
-        stall: std::time::Duration,
-        progress: Progress,
-        cancel: Cancel,
-    ) -> Result<S, PumpError<io::Error>> {
-        let (sink, end) = pump::receive(socket, self.0, stall, &progress, cancelled(cancel)).await;
-        end.map(|_| sink)
-    }
-}
-
-/// An upload from a source.
-pub(crate) struct Transmit<S>(pub(crate) S);
-
-impl<S: pump::Source<Error = io::Error>> Pump for Transmit<S> {
-    type Back = S;
-
-    async fn run(
-        self,
-        socket: TcpStream,
-        stall: std::time::Duration,
-        progress: Progress,
-        cancel: Cancel,
-    ) -> Result<S, PumpError<io::Error>> {
-        tokio::select! {
-            sent = pump::send(socket, self.0, stall, &progress) => sent,
-            () = cancelled(cancel) => Err(PumpError::Data(Reason::DataReset, None)),
-        }
-    }
-}
 
 /// What is to be transferred, without the session's own part of a plan.
 pub(crate) struct Job {
@@ -102,12 +41,6 @@ pub(crate) struct Moved<B> {
     pub(crate) back: Option<B>,
     /// The local error that ended it.
     pub(crate) local: Option<io::Error>,
-}
-
-/// A data connection that is set up.
-enum Channel {
-    Connected(TcpStream),
-    Listening(Lease),
 }
 
 impl Session {
@@ -206,7 +139,9 @@ impl Session {
         pump: &(impl Fn() -> io::Result<P> + Clone + Send + 'static),
     ) -> Moved<P::Back> {
         let mut transfer = Transfer::new(clock::now(), self.plan(job));
-        let mut moving = Moving::new(channel, job.progress.clone(), &self.config);
+        let accept = self.accept_patience();
+        let mut moving =
+            Moving::new(channel, job.progress.clone(), self.config.stall_timeout, accept);
         let peer = self.wire.control.peer();
         let mut lost = false;
         loop {
@@ -237,6 +172,17 @@ impl Session {
         }
     }
 
+    /// On the ladder the verdict is wanted soon: a server that reaches us does it at its first or
+    /// second SYN, which is a second later.
+    fn accept_patience(&self) -> Duration {
+        const LADDER: Duration = Duration::from_secs(2);
+        let trips = self.wire.conversation.round_trip().saturating_mul(3);
+        match self.config.mode {
+            Mode::Auto => trips.max(LADDER).min(self.config.accept_timeout),
+            _ => self.config.accept_timeout,
+        }
+    }
+
     fn plan(&self, job: &Job) -> Plan {
         let patience = Patience {
             reply: self.config.reply_timeout,
@@ -251,110 +197,6 @@ impl Session {
             patience,
         }
     }
-}
-
-/// The data of one transfer, on a task of their own: the control connection is watched meanwhile.
-/// Dropped, it ends the task.
-struct Moving<B> {
-    channel: Option<Channel>,
-    tasks: JoinSet<Result<B, PumpError<io::Error>>>,
-    /// There while the task runs.
-    cancel: Option<oneshot::Sender<()>>,
-    progress: Progress,
-    /// The progress may count earlier transfers too.
-    before: u64,
-    stall: std::time::Duration,
-    accept: std::time::Duration,
-    back: Option<B>,
-    local: Option<io::Error>,
-}
-
-impl<B: Send + 'static> Moving<B> {
-    fn new(channel: Channel, progress: Progress, config: &Config) -> Self {
-        Self {
-            channel: Some(channel),
-            tasks: JoinSet::new(),
-            cancel: None,
-            before: progress.bytes(),
-            progress,
-            stall: config.stall_timeout,
-            accept: config.accept_timeout,
-            back: None,
-            local: None,
-        }
-    }
-
-    fn bytes(&self) -> u64 {
-        self.progress.bytes().saturating_sub(self.before)
-    }
-
-    const fn is_running(&self) -> bool {
-        self.cancel.is_some()
-    }
-
-    fn start<P: Pump<Back = B>>(
-        &mut self,
-        peer: std::net::SocketAddr,
-        pump: &(impl Fn() -> io::Result<P> + Clone + Send + 'static),
-    ) {
-        let Some(channel) = self.channel.take() else { return };
-        let (stall, accept, progress) = (self.stall, self.accept, self.progress.clone());
-        let open = pump.clone();
-        let (cancel, mut cancelled) = oneshot::channel();
-        self.cancel = Some(cancel);
-        self.tasks.spawn(async move {
-            let socket = match channel {
-                Channel::Connected(socket) => socket,
-                Channel::Listening(lease) => {
-                    let nobody = PumpError::Data(Reason::ActiveNotConnected, None);
-                    tokio::select! {
-                        socket = accept_from(&lease, peer.ip(), accept) => socket.ok(),
-                        _ = &mut cancelled => None,
-                    }
-                    .ok_or(nobody)?
-                }
-            };
-            let pump = blocking(open).await.map_err(PumpError::Storage)?;
-            pump.run(socket, stall, progress, cancelled).await
-        });
-    }
-
-    async fn end(&mut self) -> transfer::Input {
-        let joined = self.tasks.join_next().await;
-        self.cancel = None;
-        let bytes = self.bytes();
-        match joined {
-            Some(Ok(Ok(back))) => {
-                self.back = Some(back);
-                transfer::Input::DataEnded { bytes }
-            }
-            Some(Ok(Err(PumpError::Data(reason, _)))) => {
-                transfer::Input::DataFailed { reason, bytes }
-            }
-            Some(Ok(Err(PumpError::Storage(error)))) => self.failed(error),
-            Some(Err(error)) => self.failed(io::Error::other(error)),
-            None => transfer::Input::DataFailed { reason: Reason::DataReset, bytes },
-        }
-    }
-
-    /// Ends the task; what came is still written.
-    async fn stop(&mut self) {
-        if self.cancel.take().is_some() {
-            let _judged_already = self.end().await;
-        }
-    }
-
-    fn failed(&mut self, error: io::Error) -> transfer::Input {
-        self.local = Some(error);
-        transfer::Input::DataFailed { reason: Reason::LocalError, bytes: self.bytes() }
-    }
-}
-
-/// Runs what may block on a thread of its own.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|join| Err(io::Error::other(join)))
 }
 
 /// Whether the data connection itself was the trouble, so that another mode may do.

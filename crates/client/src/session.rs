@@ -138,6 +138,8 @@ impl Session {
 
     /// A new control connection to the same address, logged in, in the same TYPE.
     pub(crate) async fn reconnect(&mut self) -> Result<(), Error> {
+        // First the old one goes: some servers allow one connection an address.
+        let _gone_already = self.wire.control.shutdown().await;
         let started = clock::now();
         let control =
             ControlStream::dial(self.peer, self.config.local_address, self.config.connect_timeout)

@@ -176,6 +176,17 @@ async fn data_set_up() {
                 .reply("PASV", "502 No.\r\n")
                 .reply("EPRT", "502 No.\r\n"),
         ),
+        Case {
+            within: 6000,
+            ..fails(
+                "black holes, and the server reaches nobody",
+                Class::NoData,
+                script()
+                    .port("EPSV", Port::BlackHole)
+                    .port("PASV", Port::BlackHole)
+                    .retr(&[Say("150 Here.\r\n"), Wait(15_000)]),
+            )
+        },
         fails(
             "nothing at all",
             Class::NoData,
@@ -239,6 +250,18 @@ async fn the_two_ends_of_a_transfer() {
             Class::Truncated,
             steps(&[here.clone(), half.clone(), Wait(100), Say("421 Down.\r\n"), Wait(5000)]),
         ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn the_two_ends_in_odd_orders() {
+    let whole = Send(100_000);
+    let half = Send(50_000);
+    let done = Say("226 Done.\r\n");
+    let here = Say("150 Here.\r\n");
+    let steps = |steps: &[odd::Step]| script().retr(steps);
+    check_all(vec![
         case(
             "150 and 226 in one segment",
             steps(&[Say("150 Here.\r\n226 Done.\r\n"), whole.clone(), Close]),

@@ -202,6 +202,10 @@ impl Open {
             (State::Reconnecting, Input::Reconnected) => self.next_step(now),
             (State::Ready(step), Input::Unusable(reason)) => {
                 self.note(step, reason, None, None);
+                if reason == Reason::ActiveNotConnected {
+                    // The other active mode names the same address on the same way.
+                    self.left.retain(|step| matches!(step, Step::Epsv | Step::Pasv));
+                }
                 self.next_step(now);
             }
             // An input that belongs to an earlier state: nothing to decide.
@@ -338,10 +342,11 @@ impl Open {
         &self.failures
     }
 
-    /// Whether this is the whole ladder, so that a failed transfer may climb on.
+    /// Whether this is the ladder, so that a transfer without data may climb on: after `Unusable`
+    /// comes the next step, or `Failed` with all the reasons.
     #[must_use]
     pub fn can_climb(&self) -> bool {
-        self.mode == Mode::Auto && !self.left.is_empty()
+        self.mode == Mode::Auto
     }
 }
 

@@ -52,6 +52,7 @@ impl Ladder {
             "in again" => Input::Reconnected,
             "eof" => Input::Lost(Reason::ControlLost),
             "425" => Input::Unusable(Reason::ControlRefused),
+            "nobody" => Input::Unusable(Reason::ActiveNotConnected),
             "wait" => {
                 self.now += 2000;
                 Input::Timer
@@ -182,6 +183,14 @@ fn the_last_rungs_and_the_whole_list_of_failures() {
 fn a_way_that_carries_nothing_is_left_for_the_next() {
     let seen = Ladder::run(Mode::Auto, PEER, &["229 (|||50021|)", "connected", "425"]);
     assert_eq!(seen, ["EPSV", "dial 192.0.2.9:50021", "ready EPSV", "PASV"]);
+}
+
+#[test]
+fn where_the_server_cannot_reach_us_the_other_active_mode_is_not_tried() {
+    let inputs = ["500 a", "500 b", "listening", "200 c", "nobody"];
+    let seen = Ladder::run(Mode::Auto, PEER, &inputs);
+    let failed = "failed EPSV control-refused PASV control-refused EPRT active-not-connected";
+    assert_eq!(seen[4..], ["ready EPRT", failed]);
 }
 
 #[test]
