@@ -31,7 +31,7 @@ public final class CommonsNet {
                 case "default" -> ftp.enterLocalPassiveMode();
                 case "epsv" -> { ftp.setUseEPSVwithIPv4(true); ftp.enterLocalPassiveMode(); }
                 case "pasv" -> { if (six) System.exit(UNSUPPORTED); ftp.enterLocalPassiveMode(); }
-                case "active" -> ftp.enterLocalActiveMode();
+                case "port" -> { if (six) System.exit(UNSUPPORTED); ftp.enterLocalActiveMode(); }
                 case "eprt" -> { if (!six) System.exit(UNSUPPORTED); ftp.enterLocalActiveMode(); }
                 default -> System.exit(UNSUPPORTED);
             }

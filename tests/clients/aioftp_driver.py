@@ -1,7 +1,6 @@
 """aioftp, one operation per run: see README.md for the command line that all drivers share."""
 
 import asyncio
-import os
 import sys
 
 import aioftp
@@ -24,16 +23,16 @@ async def main(host, port, user, password, mode, op, *args):
         client.close()
 
 
-async def send(client, local, stream, offset=0):
-    async with stream:
+async def send(local, transfer, offset=0):
+    async with transfer as stream:
         with open(local, "rb") as file:
             file.seek(offset)
             while block := file.read(65536):
                 await stream.write(block)
 
 
-async def receive(file, stream):
-    async with stream:
+async def receive(file, transfer):
+    async with transfer as stream:
         async for block in stream.iter_by_block():
             file.write(block)
 
@@ -54,9 +53,9 @@ async def operate(client, op, args):
         await client.upload(args[0], args[1], write_into=True)
     elif op == "resume-put":
         offset = int((await client.stat(args[1]))["size"])
-        await send(client, args[0], client.upload_stream(args[1], offset=offset), offset)
+        await send(args[0], client.upload_stream(args[1], offset=offset), offset)
     elif op == "append":
-        await send(client, args[0], client.append_stream(args[1]))
+        await send(args[0], client.append_stream(args[1]))
     elif op == "mkdir":
         await client.make_directory(args[0])
     elif op == "rmdir":

@@ -2,7 +2,6 @@
 
 import ftplib
 import io
-import os
 import sys
 
 UNSUPPORTED = 64
@@ -17,7 +16,7 @@ def main(host, port, user, password, mode, op, *args):
         ftp.makepasv = lambda: ftplib.parse227(ftp.sendcmd("PASV"))
     elif mode == "epsv":
         ftp.makepasv = lambda: ftplib.parse229(ftp.sendcmd("EPSV"), ftp.sock.getpeername())
-    elif mode == "active":
+    elif mode == "port":
         ftp.set_pasv(False)
     elif mode == "eprt":
         ftp.set_pasv(False)
@@ -96,6 +95,6 @@ def operate(ftp, op, args):
 if __name__ == "__main__":
     try:
         sys.exit(main(*sys.argv[1:]))
-    except (*ftplib.all_errors,) as error:
+    except ftplib.all_errors as error:
         print(f"ftplib: {error!r}", file=sys.stderr)
         sys.exit(1)

@@ -7,12 +7,12 @@ use Net::FTP;
 my ($host, $port, $user, $password, $mode, $op, @args) = @ARGV;
 my $unsupported = 64;
 
-exit $unsupported unless $mode =~ /^(?:default|pasv|epsv|active|eprt)$/;
+exit $unsupported unless $mode =~ /^(?:default|pasv|epsv|port|eprt)$/;
 # Net::FTP takes PASV and PORT on IPv4, EPSV and EPRT on IPv6.
 exit $unsupported if $mode =~ /^(?:epsv|eprt)$/ && $host !~ /:/;
-exit $unsupported if $mode =~ /^(?:pasv)$/ && $host =~ /:/;
+exit $unsupported if $mode =~ /^(?:pasv|port)$/ && $host =~ /:/;
 
-my $passive = $mode !~ /^(?:active|eprt)$/;
+my $passive = $mode !~ /^(?:port|eprt)$/;
 my $ftp = Net::FTP->new($host, Port => $port, Timeout => 30, Passive => $passive, Debug => $ENV{DEBUG} // 0)
     or fail("connect: $@");
 sub fail { print STDERR "net-ftp: $_[0]\n"; exit 1 }
@@ -31,7 +31,7 @@ my %operations = (
         done(defined $size);
         open my $file, '<:raw', $args[0] or fail($!);
         seek $file, $size, 0;
-        done($ftp->restart($size)) ;
+        $ftp->restart($size);
         done($ftp->put($file, $args[1]));
     },
     append => sub { done($ftp->append($args[0], $args[1])) },

@@ -2,4 +2,5 @@
 //!
 //! It installs nothing: `tests/clients/install` and `tests/peers/install` do.
 
+pub mod clients;
 pub mod servers;
