@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use odd::{Close, Hang, Port, Reset, Say, Script, Send, Wait, content};
-use twoport_client::{Class, Config, Error, GetOptions, Mode, Outcome, Session, Url};
+use twoport_client::{Class, Config, Error, GetOptions, Mode, Outcome, Session, Url, blocking};
 
 /// A test that hangs is a failure with a name.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -464,4 +464,24 @@ async fn no_argument_becomes_a_command() {
     assert_eq!(error.class(), Class::Usage);
     let got = session.get(&b"a"[..].into(), &dir.path().join("a"), &GetOptions::default()).await;
     assert_eq!(got.unwrap().outcome, Outcome::Confirmed, "the session is not hurt");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_blocking_face_and_a_writer() {
+    let address = script().start().await;
+    let url = Url::parse(&format!("ftp://{address}/a")).unwrap();
+    let (file, bytes) = tokio::task::spawn_blocking(move || {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("a");
+        let mut session = blocking::Session::connect(&url, Config::default()).unwrap();
+        session.get(url.path(), &target, &GetOptions::default()).unwrap();
+        let copy = dir.path().join("copy");
+        let writer = std::fs::File::create(&copy).unwrap();
+        session.get_to(url.path(), writer, &GetOptions::default()).unwrap();
+        session.quit();
+        (std::fs::read(target).unwrap(), std::fs::read(copy).unwrap())
+    })
+    .await
+    .unwrap();
+    assert!(file == content() && bytes == content());
 }

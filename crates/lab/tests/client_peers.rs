@@ -9,7 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 
-use twoport_client::{Class, Config, FtpPath, GetOptions, Mode, Outcome, PutOptions, Session, Url};
+use twoport_client::{
+    Class, Config, FtpPath, GetOptions, Mode, Outcome, PutOptions, Representation, Session, Url,
+};
 use twoport_lab::foreign::servers::{Kind, Server, start_or_skip};
 
 /// One peer in one mode must be done by then.
@@ -55,6 +57,7 @@ async fn in_mode(server: &Server, mode: Mode, host: IpAddr) -> &'static str {
     }
     let local = tempfile::tempdir().unwrap();
     one_file(&mut session, server, local.path()).await;
+    a_text(&mut session, server, local.path()).await;
     resumed(&mut session, server, local.path(), mode).await;
     trees(&mut session, server, local.path(), mode).await;
     refusals(&mut session, server, local.path()).await;
@@ -96,6 +99,16 @@ async fn one_file(session: &mut Session, server: &Server, local: &Path) {
         .map(|entry| entry.size)
         .collect();
     assert_eq!(sizes, [Some(LENGTH as u64)]);
+}
+
+/// A text in TYPE A comes with the line ends of this system, however the server sent it.
+async fn a_text(session: &mut Session, server: &Server, local: &Path) {
+    server.add("text", b"one\ntwo\n\nend").unwrap();
+    let target = local.join("text");
+    let options = GetOptions { representation: Representation::Ascii, ..GetOptions::default() };
+    let report = session.get(&server.path("text"), &target, &options).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Confirmed);
+    assert_eq!(fs::read(&target).unwrap(), b"one\ntwo\n\nend");
 }
 
 async fn resumed(session: &mut Session, server: &Server, local: &Path, mode: Mode) {
