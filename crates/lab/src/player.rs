@@ -27,6 +27,14 @@ pub trait Stage {
     /// They cannot be sent.
     fn say(&mut self, bytes: &[u8]) -> Step;
 
+    /// The client has logged in: some hosts keep the files in a directory of their own.
+    ///
+    /// # Errors
+    /// It cannot be entered.
+    fn logged_in(&mut self) -> Step {
+        Ok(())
+    }
+
     /// The next line from the server, without CRLF.
     ///
     /// # Errors
@@ -155,16 +163,21 @@ impl Player<'_> {
             _ => None,
         });
         let password = password.ok_or_else(|| format!("no user {name:?} is set up"))?;
-        self.code("220")?;
+        self.code(&["220"])?;
         self.stage.say(format!("USER {name}\r\n").as_bytes())?;
-        self.code("331")?;
-        self.stage.say(&[b"PASS ", &password[..], b"\r\n"].concat())?;
-        self.code("230")
+        // Some servers want no password.
+        if self.code(&["331", "230"])? == "331" {
+            self.stage.say(&[b"PASS ", &password[..], b"\r\n"].concat())?;
+            self.code(&["230"])?;
+        }
+        self.stage.logged_in()
     }
 
-    fn code(&mut self, code: &str) -> Step {
+    /// A reply with one of these codes: which.
+    fn code(&mut self, codes: &[&'static str]) -> Step<&'static str> {
         let line = self.stage.line()?;
-        if line.starts_with(code.as_bytes()) { Ok(()) } else { Err(show(&line)) }
+        let found = codes.iter().find(|code| line.starts_with(code.as_bytes()));
+        found.copied().ok_or_else(|| show(&line))
     }
 
     fn send(&mut self) -> Step {

@@ -3,6 +3,7 @@
 //! Left out are files whose story needs what a real server cannot be made to do, or minutes.
 
 mod address;
+mod host;
 mod served;
 mod wire;
 
@@ -11,11 +12,11 @@ use std::thread::park_timeout;
 use std::time::Duration;
 
 use self::address::Places;
-use self::served::Served;
+use self::host::Host;
 use self::wire::Wire;
-use super::ledger::{self, Ledger};
 use super::{Failure, Stage, Step, difference, machine, play, show};
 use crate::chop::Chop;
+use crate::foreign::servers;
 use crate::script::{Captures, Event, Rule, Says, Script, Setup, Text};
 
 /// The longest time that is really waited.
@@ -52,24 +53,37 @@ fn waits_for(first: Option<&crate::script::Line>, next: Option<&crate::script::L
     is_long && decides
 }
 
-/// Plays a script against a real server. A seed of 0 cuts nothing.
+/// Whether a file is also true of other servers, and can be played on them.
+#[must_use]
+pub fn is_portable(script: &Script) -> bool {
+    can_play(script) && script.setup().any(|item| *item == Setup::Portable)
+}
+
+/// Plays a script against a real server of ours. A seed of 0 cuts nothing.
 ///
 /// # Errors
 /// The first line that is not as the file has it.
 pub fn server(script: &Script, seed: u64) -> Result<(), Failure> {
-    let stage = Sockets::new(script, seed).map_err(|what| Failure {
-        file: script.file.clone(),
-        line: 1,
-        says: "the setup".into(),
-        found: what,
-    })?;
-    let mut stage = stage;
-    play(script, &mut stage)
+    on_stage(script, Host::ours(script).and_then(|host| Sockets::new(script, host, seed)))
 }
 
-struct Sockets {
-    ledger: Ledger,
-    served: Served,
+/// Plays a portable script against a server of others, which is given the script's files.
+///
+/// # Errors
+/// The first line that is not as the file has it.
+pub fn foreign(script: &Script, server: &servers::Server, seed: u64) -> Result<(), Failure> {
+    let host = Host::foreign(script, server);
+    on_stage(script, host.and_then(|host| Sockets::new(script, host, seed)))
+}
+
+fn on_stage(script: &Script, stage: Step<Sockets<'_>>) -> Result<(), Failure> {
+    let (file, says) = (script.file.clone(), "the setup".into());
+    let stage = stage.map_err(|found| Failure { file, line: 1, says, found });
+    play(script, &mut stage?)
+}
+
+struct Sockets<'a> {
+    host: Host<'a>,
     places: Places,
     control: Wire,
     data: Option<Wire>,
@@ -80,15 +94,13 @@ struct Sockets {
     chop: Chop,
 }
 
-impl Sockets {
-    fn new(script: &Script, seed: u64) -> Step<Self> {
-        let ledger = Ledger::on_disk(script)?;
-        let places = Places::new(ledger.local, ledger.peer);
-        let served = Served::new(&ledger, places.local)?;
-        let control = Wire::new(wire::connect(places.peer, served.address)?)?;
+impl<'a> Sockets<'a> {
+    fn new(script: &Script, host: Host<'a>, seed: u64) -> Step<Self> {
+        let places = host.places();
+        let control = Wire::new(wire::connect(places.peer, host.address())?)?;
         let refuses = script.events().any(|event| *event == Event::ConnectRefused);
         let chop = Chop::new(seed);
-        Ok(Self { ledger, served, places, control, data: None, listener: None, refuses, chop })
+        Ok(Self { host, places, control, data: None, listener: None, refuses, chop })
     }
 
     fn connect(&mut self, port: &Text, captures: &Captures) -> Step {
@@ -130,24 +142,44 @@ impl Sockets {
     }
 
     fn stored(&self, path: &Text, captures: &Captures) -> Step<Option<Vec<u8>>> {
-        self.ledger.content(&ledger::path(&path.fill(captures)?)?)
+        self.host.content(&path.fill(captures)?)
     }
 }
 
-impl Stage for Sockets {
+impl Stage for Sockets<'_> {
     fn say(&mut self, bytes: &[u8]) -> Step {
         let mut aimed = Vec::new();
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             match line.strip_suffix(b"\r\n") {
-                Some(line) => aimed.extend([&self.aim(line)?[..], b"\r\n"].concat()),
+                Some(line) => {
+                    let line = self.aim(line)?;
+                    aimed.extend([&self.host.login(line)[..], b"\r\n"].concat());
+                }
                 None => aimed.extend_from_slice(line),
             }
         }
         self.control.send(&aimed, &mut self.chop)
     }
 
+    fn logged_in(&mut self) -> Step {
+        let Some(directory) = self.host.directory() else { return Ok(()) };
+        self.control.send(&[b"CWD ", &directory[..], b"\r\n"].concat(), &mut self.chop)?;
+        let reply = self.line()?;
+        if reply.starts_with(b"250 ") { Ok(()) } else { Err(show(&reply)) }
+    }
+
     fn line(&mut self) -> Step<Vec<u8>> {
-        self.control.line().map(|line| self.places.written(line))
+        let mut line = self.control.line()?;
+        if self.host.is_foreign() {
+            // How many lines a reply has is everybody's own, and so is the choice between 125 and 150.
+            while line.get(3) == Some(&b'-') || !line.first().is_some_and(u8::is_ascii_digit) {
+                line = self.control.line()?;
+            }
+            if line.starts_with(b"125 ") {
+                line.splice(..3, *b"150");
+            }
+        }
+        Ok(self.places.written(line))
     }
 
     fn upload(&mut self, bytes: &[u8]) -> Step {
@@ -180,8 +212,8 @@ impl Stage for Sockets {
             Event::ControlClosedByServer => self.control.ended()?,
             Event::Wait(time) if *time <= LONGEST => wait(*time),
             Event::Silence => self.control.silent(SILENCE)?,
-            Event::ServerStops => self.served.handle.stop(true),
-            Event::ServerEnds => self.served.handle.stop(false),
+            Event::ServerStops => self.host.stop(true),
+            Event::ServerEnds => self.host.stop(false),
             Event::Stored(path, content) => match self.stored(path, captures)? {
                 Some(found) if found == content.fill(captures)? => {}
                 Some(found) => return Err(difference(&content.fill(captures)?, &found)),
