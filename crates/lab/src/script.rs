@@ -26,6 +26,7 @@ pub mod event;
 mod read;
 pub mod setup;
 pub mod text;
+mod words;
 
 use std::fmt;
 
