@@ -56,6 +56,8 @@ pub struct Transfer {
     seen: u64,
     /// When `seen` last grew, or the final reply came.
     moved: Time,
+    /// Whether an upload went on for long after its final reply.
+    early: bool,
     deadline: Option<Time>,
     over: bool,
     effects: VecDeque<Effect>,
@@ -84,6 +86,7 @@ impl Transfer {
             lost: None,
             seen: 0,
             moved: now,
+            early: false,
             deadline: None,
             over: false,
             effects: VecDeque::new(),
@@ -218,7 +221,7 @@ impl Transfer {
         let answered = self.end.is_some();
         match self.data {
             Data::Waiting => {}
-            Data::Running if answered && self.plan.direction != Direction::Upload => {
+            Data::Running if answered => {
                 self.moved = now;
                 self.deadline = Some(now.after(self.look()));
             }
@@ -261,7 +264,11 @@ impl Transfer {
         if moves {
             self.moved = now;
         }
-        if !moves && (self.complete() || now.since(self.moved) >= self.tail()) {
+        if self.plan.direction == Direction::Upload {
+            // Whether it stalls is the driver's to see; it still sends.
+            self.early = true;
+            self.deadline = None;
+        } else if !moves && (self.complete() || now.since(self.moved) >= self.tail()) {
             self.never_closed();
         } else {
             self.deadline = Some(now.after(self.look()));
@@ -269,8 +276,11 @@ impl Transfer {
     }
 
     fn both_ends(&mut self) {
-        let verdict =
-            if self.short() { Verdict::Truncated(Reason::LengthShort) } else { Verdict::Confirmed };
+        let verdict = match () {
+            () if self.short() => Verdict::Truncated(Reason::LengthShort),
+            () if self.early => Verdict::Unconfirmed(Reason::FinalReplyEarly),
+            () => Verdict::Confirmed,
+        };
         let reply = self.end.take();
         self.done(verdict, reply);
     }

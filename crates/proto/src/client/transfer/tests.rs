@@ -222,6 +222,8 @@ fn uploads() {
     for (words, expected) in [
         (&["150 ", "bytes 9", "eof", "226 "][..], "confirmed 9"),
         (&["wait", "bytes 9", "eof", "226 "], "confirmed 9"),
+        (&["150 ", "bytes 9", "226 ", "eof"], "confirmed 9"),
+        (&["150 ", "226 ", "wait", "bytes 9", "eof"], "unconfirmed final-reply-early"),
         (&["553 No."], "refused control-refused"),
         (&["150 ", "452 Full."], "stop; truncated control-refused"),
         (&["150 ", "bytes 9", "reset", "452 Full."], "truncated control-refused"),
