@@ -8,10 +8,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 use twoport_proto::path::FtpPath;
@@ -79,6 +81,7 @@ impl Server {
         let child = Command::new(&launch.program)
             .args(&launch.arguments)
             .env("LD_LIBRARY_PATH", &launch.libraries)
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(fs::File::create(work.path().join("log"))?)
             .stderr(fs::File::options().append(true).open(work.path().join("log"))?)
@@ -153,8 +156,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _gone_already = self.child.kill();
-        let _reaped = self.child.wait();
+        // The whole group: a session whose master is gone may wait for a client for minutes.
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group {
+            let _gone_already = kill_process_group(group, Signal::KILL);
+        }
+        let _reaped = (self.child.kill(), self.child.wait());
     }
 }
 
