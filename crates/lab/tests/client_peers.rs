@@ -2,7 +2,12 @@
 //!
 //! A server that is not installed is skipped aloud; see `tests/peers/install`.
 
-#![expect(clippy::unwrap_used, reason = "a test: a panic fails it, as it should")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test: a panic fails it, as it should"
+)]
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -121,8 +121,8 @@ impl Server {
         let path = self.root().join(path);
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
-            let below = directory.ancestors().take_while(|above| **above != self.root());
-            below.map(give_away).collect::<io::Result<()>>()?;
+            let mut below = directory.ancestors().take_while(|above| **above != self.root());
+            below.try_for_each(give_away)?;
         }
         fs::write(&path, content)?;
         give_away(&path)
