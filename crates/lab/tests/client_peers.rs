@@ -2,12 +2,7 @@
 //!
 //! A server that is not installed is skipped aloud; see `tests/peers/install`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test: a panic fails it, as it should"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: a panic fails it, as it should")]
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
