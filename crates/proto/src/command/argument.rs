@@ -1,6 +1,6 @@
 //! The arguments of commands: their forms, read and written.
 //!
-//! Addresses are read in [`addr`](crate::addr), dates in [`time`](crate::time).
+//! Addresses are read in [`addr`], dates in [`time`](crate::time).
 
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
