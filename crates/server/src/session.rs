@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use twoport_net::clock;
+use twoport_net::pump::blocking;
 use twoport_proto::code::Code;
 use twoport_proto::reason::Reason;
 use twoport_proto::server::{
@@ -105,8 +106,10 @@ impl Driver {
             self.give(input);
             self.drain().await;
         }
-        if self.moving.phase != Phase::Droppable {
-            self.transfer.finished().await;
+        if self.moving.phase != Phase::Droppable
+            && let Finished::Received { receiving, .. } = self.transfer.finished().await
+        {
+            blocking(move || receiving.keep()).await;
         }
         self.control.close().await;
     }
@@ -239,6 +242,10 @@ impl Driver {
     /// there to be told: one that was killed closes both its connections, and the file may be half.
     /// So the machine hears first what has come on the control connection.
     fn received(&mut self, ticket: Ticket, receiving: Receiving) {
+        if self.moving.is_cancelled() {
+            self.transfer = work::keep(ticket, receiving, self.moving.progress.clone());
+            return;
+        }
         self.moving.received = Some((ticket, receiving));
         self.inputs.extend(self.control.read_now());
     }

@@ -121,6 +121,14 @@ pub struct Receiving {
 }
 
 impl Receiving {
+    /// Makes what was received durable, but not yet the file.
+    ///
+    /// # Errors
+    /// What the storage says; there is nothing to commit then.
+    pub fn flush(&mut self) -> Result<(), Reason> {
+        self.sink.as_mut().map_or(Ok(()), |sink| sink.flush().map_err(|error| reason(&error)))
+    }
+
     /// Makes what was received the file, durably.
     ///
     /// # Errors

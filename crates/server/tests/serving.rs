@@ -210,7 +210,7 @@ fn a_client_that_dies_in_an_upload_leaves_the_old_file() {
         let mut data = TcpStream::connect(client.epsv()).unwrap();
         client.asks("STOR new", "150");
         data.write_all(&[b'x'; 100_000]).unwrap();
-        // The kernel closes a dead process's descriptors in order, the control connection's first.
+        // Other systems than Linux close a dead process's descriptors in order, the control's first.
         if closes_control_first {
             drop(client);
             drop(data);
@@ -338,4 +338,22 @@ fn a_reload_holds_for_new_sessions() {
     served.handle.reload(config, accounts).unwrap();
     assert!(Client::connect(served.address).says("220").contains("after the reload"));
     old.asks("NOOP", "200");
+}
+
+#[test]
+fn a_client_that_is_gone_right_after_its_data_leaves_no_file() {
+    let served = Served::new(&[]);
+    for number in 0..20 {
+        let mut client = served.logged_in();
+        let mut data = TcpStream::connect(client.epsv()).unwrap();
+        client.asks(&format!("STOR half-{number}"), "150");
+        data.write_all(b"half").unwrap();
+        // Linux closes the descriptors of a killed process in this order, the last opened first.
+        drop(data);
+        drop(client);
+    }
+    wait_until(|| served.handle.sessions() == 0);
+    let names = std::fs::read_dir(served.root.path()).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_str().unwrap().starts_with("half")), "{names:?}");
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use twoport_net::clock;
 use twoport_net::pump::{self, Progress, PumpError, blocking};
@@ -23,6 +24,11 @@ use crate::serving::Serving;
 use crate::transfer::{Opened, Reading, Receiving, Rows, Writing};
 use crate::world::World;
 
+/// How long the end of an upload's data waits for the end of the control connection. The kernel of
+/// a killed client closes one connection right after the other, the last opened first. Origin: a
+/// tick of a kernel with 250 of them in a second is 4 ms; a flush to the disk takes as long.
+const SETTLING: Duration = Duration::from_millis(5);
+
 /// What work came to.
 pub(super) enum Finished {
     /// A job or a transfer ended.
@@ -31,7 +37,7 @@ pub(super) enum Finished {
     LoggedIn { ticket: Ticket, account: Arc<Account>, world: World },
     /// The client's data port answered or did not.
     Dialled(Result<TcpStream, Reason>),
-    /// The end of an upload's data came.
+    /// The end of an upload's data came, and the moment in which it can turn out to be a cut is over.
     Received { ticket: Ticket, receiving: Receiving },
 }
 
@@ -100,6 +106,11 @@ impl Moving {
         let (cancel, cancelled) = oneshot::channel();
         self.cancel = Some(cancel);
         cancelled
+    }
+
+    /// Whether it was called. The end of the data may have come in the same moment, and won.
+    pub(super) const fn is_cancelled(&self) -> bool {
+        self.cancel.is_none()
     }
 
     pub(super) fn cancel(&mut self) {
@@ -210,7 +221,7 @@ pub(super) fn receive(
         };
         let (receiving, end) = pump::receive(stream, receiving, stall, &progress, cancelled).await;
         match end {
-            Ok(true) => Finished::Received { ticket, receiving },
+            Ok(true) => settle(ticket, receiving, &progress).await,
             end => {
                 blocking(move || receiving.keep()).await;
                 let error = end.err().unwrap_or(PumpError::Storage(Reason::Aborted));
@@ -218,6 +229,15 @@ pub(super) fn receive(
             }
         }
     })
+}
+
+/// Flushes what was received, and gives the end of the control connection the time to arrive.
+async fn settle(ticket: Ticket, mut receiving: Receiving, progress: &Progress) -> Finished {
+    let flushed = blocking(move || receiving.flush().map(|()| receiving));
+    match tokio::join!(flushed, sleep(SETTLING)) {
+        (Ok(receiving), ()) => Finished::Received { ticket, receiving },
+        (Err(reason), ()) => broken(ticket, &PumpError::Storage(reason), progress),
+    }
 }
 
 /// Makes what was received the file.

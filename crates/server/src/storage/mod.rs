@@ -137,6 +137,12 @@ pub trait Sink: Send {
     /// room has already given the room back.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
+    /// Makes what was received so far durable, without making it the file: what takes time in
+    /// [`Sink::commit`], ahead of it.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Makes what was received the file, durably. After an error the file is the old one, whole,
     /// or (where only the last flush failed) the new one, whole.
     fn commit(self: Box<Self>) -> Result<Stored>;

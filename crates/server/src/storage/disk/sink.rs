@@ -258,6 +258,13 @@ impl Sink for Temporary {
         written
     }
 
+    fn flush(&mut self) -> Result<()> {
+        if self.durable() && !self.spent {
+            file::flush(&self.file).during(Operation::Commit)?;
+        }
+        Ok(())
+    }
+
     fn commit(mut self: Box<Self>) -> Result<Stored> {
         self.publish().during(Operation::Commit)
     }
