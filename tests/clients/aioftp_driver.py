@@ -52,7 +52,9 @@ async def operate(client, op, args):
     elif op == "put":
         await client.upload(args[0], args[1], write_into=True)
     elif op == "resume-put":
-        offset = int((await client.stat(args[1]))["size"])
+        await client.command("TYPE I", "200")
+        _, lines = await client.command("SIZE " + args[1], "213")
+        offset = int(lines[-1])
         await send(args[0], client.upload_stream(args[1], offset=offset), offset)
     elif op == "append":
         await send(args[0], client.append_stream(args[1]))

@@ -5,6 +5,7 @@
 pub mod cases;
 pub mod files;
 mod libraries;
+pub mod plain;
 mod programs;
 pub mod served;
 

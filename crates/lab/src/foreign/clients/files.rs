@@ -34,8 +34,15 @@ pub(super) fn absent(path: &Path) -> Trial {
 }
 
 /// Bytes in which every value occurs, the same in every run.
-pub(super) fn random(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+#[must_use]
+pub fn random(length: usize) -> Vec<u8> {
+    seeded(0, length)
+}
+
+/// The same, but others for each seed.
+#[must_use]
+pub fn seeded(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let next = move || {
         state ^= state << 13;
         state ^= state >> 7;

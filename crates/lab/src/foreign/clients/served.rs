@@ -76,6 +76,20 @@ impl Served {
         self.child.id()
     }
 
+    /// Whether no session is left: it has no sockets but those it listens on and the runtime's
+    /// three for signals.
+    ///
+    /// # Errors
+    ///
+    /// The system does not tell.
+    pub fn is_idle(&self) -> std::io::Result<bool> {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.id()))?;
+        let targets = files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
+        let is_socket =
+            |target: &PathBuf| target.as_os_str().as_encoded_bytes().starts_with(b"socket:");
+        Ok(targets.filter(is_socket).count() <= self.addresses.len() + 3)
+    }
+
     /// What it wrote to standard error so far.
     #[must_use]
     pub fn log(&self) -> String {
