@@ -4,7 +4,12 @@
 //! `TWOPORT_KILLS` says how often (20 if it does not): `TWOPORT_KILLS=200 cargo test -p twoport-lab
 //! --test kill9`.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends at what it did not expect"
+)]
 
 use std::fs;
 use std::io::Write as _;
