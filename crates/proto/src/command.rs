@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{SocketAddr, SocketAddrV4};
 
+pub(crate) use self::argument::permission_bits;
 pub use self::argument::{
     Epsv, HashAlgorithm, Listing, Opts, Representation, Site, Structure, TransferMode,
 };

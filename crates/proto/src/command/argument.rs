@@ -366,13 +366,19 @@ fn chmod(argument: &[u8]) -> Result<Site, Reason> {
         (_, b"") => return Err(Reason::ChmodPathMissing),
         _ => {}
     }
-    let digits = (3..=4).contains(&mode.len()) && mode.iter().all(|b| (b'0'..=b'7').contains(b));
-    let value = mode.iter().fold(0, |sum, digit| sum * 8 + u32::from(digit.wrapping_sub(b'0')));
-    if digits && value <= 0o777 {
-        Ok(Site::Chmod(value, FtpPath::from(path)))
-    } else {
-        Err(Reason::ChmodMalformed)
+    match permission_bits(mode).filter(|_| (3..=4).contains(&mode.len())) {
+        Some(bits) => Ok(Site::Chmod(bits, FtpPath::from(path))),
+        None => Err(Reason::ChmodMalformed),
     }
+}
+
+/// An octal mode, 777 at most.
+pub(crate) fn permission_bits(text: &[u8]) -> Option<u32> {
+    let bits = text.iter().try_fold(0_u32, |sum, digit| match digit {
+        b'0'..=b'7' => Some(sum * 8 + u32::from(digit - b'0')).filter(|bits| *bits <= 0o777),
+        _ => None,
+    });
+    bits.filter(|_| !text.is_empty())
 }
 
 /// `UTIME date path`, and the form of ncftp: `UTIME path atime mtime ctime UTC`.

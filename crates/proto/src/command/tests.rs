@@ -173,6 +173,16 @@ fn no_argument_smuggles_a_second_command() {
 }
 
 #[test]
+fn a_mode_of_any_length_is_a_mode_or_none() {
+    assert_eq!(parse(b"SITE CHMOD 0640 a"), Ok(Command::Site(Site::Chmod(0o640, path("a")))));
+    for bad in ["64", "1777", "00640", "648", &"7".repeat(200), &"\u{e5}".repeat(90)] {
+        let line = alloc::format!("SITE CHMOD {bad} a");
+        assert_eq!(parse(line.as_bytes()), Err(Reason::ChmodMalformed), "{bad}");
+    }
+    assert_eq!((permission_bits(b""), permission_bits(&[b'7'; 90])), (None, None));
+}
+
+#[test]
 fn the_paths_of_comb_stay_apart() {
     let comb = |target, parts: &[&str]| Command::Comb {
         target: path(target),

@@ -5,7 +5,7 @@
 use super::login::LoggedIn;
 use super::{Core, Decision, Job, Note, Outcome, State};
 use crate::code::Code;
-use crate::command::{Command, HashAlgorithm, Site};
+use crate::command::{Command, HashAlgorithm, Site, permission_bits};
 use crate::glob;
 use crate::path::{FtpPath, PathError, VirtualPath};
 use crate::reason::Reason;
@@ -241,7 +241,7 @@ impl Core {
         for (name, value) in facts {
             let change = match name.as_slice() {
                 b"modify" => Timestamp::parse(value).map(FactChange::Modify),
-                b"unix.mode" => octal(value).map(FactChange::Mode),
+                b"unix.mode" => permission_bits(value).map(FactChange::Mode),
                 _ => return self.refuse(r.verb, Reason::FactsInvalid),
             };
             let Some(change) = change else { return self.refuse(r.verb, Reason::BadArgument) };
@@ -442,11 +442,4 @@ impl Core {
         };
         self.line(super::code(reason), text);
     }
-}
-
-fn octal(text: &[u8]) -> Option<u32> {
-    let is_octal =
-        !text.is_empty() && text.len() <= 5 && text.iter().all(|b| (b'0'..=b'7').contains(b));
-    let value = text.iter().fold(0, |sum, digit| sum * 8 + u32::from(digit.wrapping_sub(b'0')));
-    (is_octal && value <= 0o777).then_some(value)
 }
