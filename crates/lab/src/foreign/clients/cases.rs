@@ -179,7 +179,7 @@ impl<'a> Bench<'a> {
 
 type Case = (&'static str, fn(&Bench<'_>) -> Trial);
 
-const CASES: [Case; 26] = [
+const CASES: [Case; 29] = [
     ("list", |bench| listing(bench, "list")),
     ("nlst", |bench| listing(bench, "nlst")),
     ("mlsd", |bench| listing(bench, "mlsd")),
@@ -204,6 +204,9 @@ const CASES: [Case; 26] = [
     ("delete", delete),
     ("mirror get", mirror_get),
     ("mirror put", mirror_put),
+    ("size", |bench| told(bench, "size", 12345)),
+    ("abort, and get", |bench| told(bench, "abort", 8 << 20)),
+    ("put under a new name", put_unique),
     ("anonymous", anonymous),
     ("wrong password", wrong_password),
 ];
@@ -342,6 +345,24 @@ fn mirror_put(bench: &Bench<'_>) -> Trial {
         absent(&bench.root.join("tree-put"))?;
     }
     Ok(true)
+}
+
+/// The client prints the length of a file: as SIZE says, or as received after an abort.
+fn told(bench: &Bench<'_>, how: &str, length: usize) -> Trial {
+    bench.served("told.bin", &random(length))?;
+    let Some(output) = bench.does(how, &["told.bin"])? else { return Ok(false) };
+    let output = twoport_proto::text::escape(output.trim_ascii());
+    if output == length.to_string() { Ok(true) } else { Err(format!("{how} prints {output}")) }
+}
+
+fn put_unique(bench: &Bench<'_>) -> Trial {
+    let bytes = b"under a name of the server's choice";
+    let local = bench.local_file("given", bytes)?;
+    let Some(_) = bench.does("unique", &[&local])? else { return Ok(false) };
+    let entries = fs::read_dir(bench.root).map_err(|error| error.to_string())?;
+    let is_it = |path: PathBuf| fs::read(path).is_ok_and(|found| found == bytes);
+    let found = entries.flatten().any(|entry| is_it(entry.path()));
+    if found { Ok(true) } else { Err("there is no new file".into()) }
 }
 
 fn anonymous(bench: &Bench<'_>) -> Trial {
