@@ -9,6 +9,7 @@
 pub mod beneath;
 pub mod directory;
 pub mod file;
+pub mod memory;
 pub mod socket;
 
 pub use rustix::io::Errno;

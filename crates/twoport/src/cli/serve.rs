@@ -27,6 +27,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Outcome {
     log::start(config.log.log_format);
     warnings.iter().chain(&more).for_each(log::warning);
     raise_open_files();
+    twoport_sys::memory::give_back_large_blocks();
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::here(format!("the system gives no threads: {error}")))?;
     let outcome = runtime.block_on(serve(source, config, accounts));

@@ -1,0 +1,15 @@
+//! How the C library gives memory back to the system.
+//!
+//! It allocates nothing.
+
+/// Blocks from a MiB on are given back as soon as they are freed. glibc would learn from the first
+/// such block, and keep all later ones: the 19 MiB that each check of a password takes for a moment
+/// would stay with the process (measured: 115 MiB after a burst of log-ins).
+pub fn give_back_large_blocks() {
+    #[cfg(target_env = "gnu")]
+    {
+        const FROM: libc::c_int = 1024 * 1024;
+        // SAFETY: the call sets one number in the allocator, under its own lock.
+        let _accepted = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, FROM) };
+    }
+}
