@@ -128,8 +128,13 @@ impl ReplyReader {
         if pending > 0 {
             block.held = None;
         }
-        let held = block.held.filter(|code| fits(*code, preliminary))?;
+        let held = block.held?;
         (now >= self.last_bytes.after(self.grace)).then_some(())?;
+        if !fits(held, preliminary) {
+            // Nothing but another line can end the block now; nobody need be woken for it.
+            block.held = None;
+            return None;
+        }
         self.block.take().map(|block| Ok(Reply { code: held, lines: block.lines }))
     }
 

@@ -131,3 +131,16 @@ fn the_end_of_the_connection_ends_the_reply() {
     assert_eq!(reader.next_reply(at(0), false), None);
     assert_eq!(reader.finish(false)[0].code, Code::NOT_LOGGED_IN);
 }
+
+#[test]
+fn a_doubtful_end_that_cannot_be_one_wakes_nobody_twice() {
+    let mut reader = ReplyReader::default();
+    reader.set_grace(grace(Duration::ZERO));
+    reader.push(at(0), b"211-Features\r\n199 \r\n");
+    assert_eq!(reader.next_reply(at(0), false), None);
+    let due = reader.deadline().unwrap();
+    assert_eq!(reader.next_reply(due, false), None, "a 1yz answers no such command");
+    assert_eq!(reader.deadline(), None);
+    reader.push(at(900), b"211 End\r\n");
+    assert!(reader.next_reply(at(900), false).is_some());
+}
