@@ -64,6 +64,8 @@ codes! {
     EXTENDED_PASSIVE = 229;
     /// 230: logged in.
     LOGGED_IN = 230;
+    /// 234: the security exchange may begin (RFC 4217 §4).
+    AUTH_ACCEPTED = 234;
     /// 250: the file action is done.
     FILE_OK = 250;
     /// 257: a path.
@@ -98,10 +100,20 @@ codes! {
     BAD_PARAMETER = 504;
     /// 521: the address families of RFC 1639 that are supported.
     LONG_ADDRESS = 521;
+    /// 521: no data connection with this protection (RFC 4217 §10).
+    DATA_PROTECTION = 521;
     /// 522: the network protocols of RFC 2428 that are supported.
     NETWORK_PROTOCOL = 522;
+    /// 522: the security of the data connection was not what was asked for (RFC 4217 §10.2).
+    DATA_SECURITY = 522;
     /// 530: not logged in.
     NOT_LOGGED_IN = 530;
+    /// 533: the command needs protection that is not there (RFC 2228 §5).
+    UNPROTECTED = 533;
+    /// 534: refused by the policy on security (RFC 2228 §5).
+    POLICY = 534;
+    /// 536: the level of protection is not supported (RFC 2228 §5).
+    PROTECTION_UNKNOWN = 536;
     /// 550: refused: no such file, or not allowed.
     UNAVAILABLE = 550;
     /// 552: over the allocation.

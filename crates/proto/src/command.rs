@@ -10,7 +10,8 @@ use core::net::{SocketAddr, SocketAddrV4};
 
 pub(crate) use self::argument::permission_bits;
 pub use self::argument::{
-    Epsv, HashAlgorithm, Listing, Opts, Representation, Site, Structure, TransferMode,
+    Epsv, HashAlgorithm, Listing, Mechanism, Opts, Protection, Representation, Site, Structure,
+    TransferMode,
 };
 use crate::path::FtpPath;
 use crate::reason::Reason;
@@ -36,8 +37,9 @@ pub enum Command {
     Acct(Vec<u8>),
     Allo,
     Appe(FtpPath),
-    Auth(Vec<u8>),
+    Auth(Mechanism),
     Avbl(Option<FtpPath>),
+    Ccc,
     Cdup,
     Clnt(Vec<u8>),
     Comb {
@@ -87,7 +89,10 @@ pub enum Command {
     Opts(Opts),
     Pass(Password),
     Pasv,
+    /// The size of protected blocks, which TLS has no use for.
+    Pbsz(u64),
     Port(SocketAddrV4),
+    Prot(Protection),
     Pwd,
     Quit,
     /// The first and the last byte, both included; `None` takes an earlier RANG back.

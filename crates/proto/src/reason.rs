@@ -53,6 +53,8 @@ reasons! {
         "Use passive mode: EPSV or PASV.";
     AllModesFailed "all-modes-failed" "No mode gave a data connection"
         "Each mode failed for a reason of its own, listed beside this one. Usually a firewall drops the server's passive ports and the client is behind a NAT.";
+    AlpnRefused "alpn-refused" "The TLS client speaks another protocol than FTP"
+        "It offered by ALPN only protocols such as HTTP: a confused client, or an attack that leads one here (ALPACA).";
     AlreadyLoggedIn "already-logged-in" "User already authenticated"
         "PASS came a second time. Send USER first to log in as somebody else.";
     ArgumentMissing "argument-missing" "Syntax error: command needs an argument"
@@ -75,6 +77,10 @@ reasons! {
         "SITE CHMOD takes an octal mode, 000 to 777, and a path.";
     ChmodPathMissing "chmod-path-missing" "Syntax error: SITE CHMOD needs two arguments"
         "Give the mode and the path: SITE CHMOD 644 FILE.";
+    ClearBehindAuth "clear-text-behind-auth" "Clear text came behind AUTH"
+        "Bytes that arrive before the TLS handshake are never obeyed afterwards (CVE-2011-1575): somebody may have put them there. Wait for the 234 before the handshake.";
+    ClearRefused "clear-refused" "The control connection stays protected"
+        "CCC is switched off on this server; clear-commands allows it.";
     ControlClosing "control-closing" "The server closes the control connection"
         "It said so with 421. Its text tells why: an idle time, too many connections, or a shutdown.";
     ControlLost "control-lost" "The control connection was lost"
@@ -93,6 +99,8 @@ reasons! {
         "The system refused to listen on a passive port. See the log for the system's error; check passive-ports and the limit on open files.";
     DataNotConnected "data-not-connected" "Nobody connected to the passive port in time"
         "No connection from the client reached the announced port: a firewall on the way drops it, or the announced address is not reachable from the client. Open the passive port range and check public-address.";
+    DataProtectionRequired "data-protection-required" "Data connections must be protected: send PROT P"
+        "The server, or the account, allows no data in clear.";
     DataRefused "data-refused" "The client's data port refused the connection"
         "Nothing listens at the address in PORT or EPRT, or a NAT or firewall on the client's side rejects it. Use passive mode (EPSV or PASV).";
     DataReset "data-reset" "The data connection was reset"
@@ -155,6 +163,8 @@ reasons! {
         "The command needs a login.";
     LongAddress "long-address" "Supported address families are (4, 6); use EPRT or EPSV"
         "LPRT and LPSV (RFC 1639) are obsolete. EPRT and EPSV (RFC 2428) do the same.";
+    MechanismUnknown "mechanism-unknown" "Unknown security mechanism: use AUTH TLS"
+        "RFC 4217 has one mechanism, TLS.";
     ModeUnknown "mode-unknown" "Unrecognized MODE type"
         "MODE takes S (stream).";
     ModeUnsupported "mode-unsupported" "Unimplemented MODE type"
@@ -201,6 +211,8 @@ reasons! {
         "A firewall drops the connection, at the server's side or at the client's. Open the server's passive range.";
     PassiveUnreachable "passive-unreachable" "The server's passive address cannot be reached"
         "The network reports no way to it. Check the address that the server announces.";
+    PbszFirst "pbsz-first" "Send PBSZ 0 first"
+        "RFC 4217 §8: PBSZ comes before PROT.";
     PermissionDenied "permission-denied" "Not enough privileges"
         "The account lacks the permission. Grant it in `permissions` of the account.";
     PortMalformed "port-malformed" "Invalid PORT format"
@@ -209,6 +221,10 @@ reasons! {
         "PORT carries an IPv4 address only. EPRT works for both.";
     PrivilegedPort "privileged-port" "Can't connect over a privileged port"
         "Data ports below 1024 are refused, whatever listens there (RFC 2577 §3).";
+    ProtectionUnknown "protection-unknown" "Unknown level of protection: use PROT C or PROT P"
+        "RFC 2228 §3 has the levels C, S, E and P.";
+    ProtectionUnsupported "protection-unsupported" "TLS has no such level of protection: use PROT C or PROT P"
+        "The levels S and E belong to other mechanisms.";
     QuotaExceeded "quota-exceeded" "Quota exceeded"
         "The account or its owner on the system has used up its space. Delete files first.";
     RemoteChanged "remote-changed" "The remote file changed since the part was loaded"
@@ -247,6 +263,8 @@ reasons! {
         "SITE HELP without an argument lists what there is.";
     SiteUnknown "site-unknown" "SITE command not understood"
         "SITE HELP lists what there is.";
+    SslRefused "auth-ssl-refused" "AUTH SSL is refused: use AUTH TLS"
+        "AUTH SSL comes from a draft that never became an RFC, and leaves unclear whether data are protected.";
     StorageDenied "storage-denied" "Permission denied"
         "The system user that the server runs as may not do this. Change owner or mode of the file, or of its directory.";
     StrangerRefused "stranger-refused" "A stranger connected to the passive port and was closed"
@@ -257,6 +275,20 @@ reasons! {
         "Only STRU F (file) is implemented, as in all of today's servers.";
     TimeInvalid "time-invalid" "Invalid time format: give YYYYMMDDHHMMSS in UTC"
         "RFC 3659 §2.3 gives the form.";
+    TlsAlready "tls-already" "The control connection is protected already"
+        "AUTH is sent once.";
+    TlsFailed "tls-handshake-failed" "The TLS handshake failed"
+        "See the log for what TLS says: no common version or cipher, a certificate that was not accepted, or no TLS at all.";
+    TlsFirst "tls-first" "Protect the control connection with AUTH TLS first"
+        "The command has a meaning only under TLS.";
+    TlsNotResumed "tls-not-resumed" "The data connection did not resume the TLS session of its control connection"
+        "By that the server knows that both are the same client's. Let the client resume (curl, lftp and FileZilla do), or set require-reuse = \"prefer\".";
+    TlsRequired "tls-required" "TLS is required: send AUTH TLS first"
+        "The server, or the account, allows no login in clear.";
+    TlsSilent "tls-handshake-timeout" "The TLS handshake did not end in time"
+        "A box between drops packets, or the client waits for something else: it must begin the handshake after the 150.";
+    TlsTruncated "tls-truncated" "The data ended without TLS's own end: they may be cut"
+        "An end of data without close_notify can be an attacker's or a network's doing. Let the client close TLS properly.";
     TlsUnavailable "tls-unavailable" "TLS is not available on this server"
         "The server runs without TLS. Log in without it, or choose another server.";
     TooManyAttempts "too-many-attempts" "Authentication failed too often. Disconnecting"

@@ -124,6 +124,9 @@ macro_rules! verbs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the table holds the RFC and the help of each")]
 pub enum Verb {
+    Ccc,
+    Pbsz,
+    Prot,
     Abor,
     Acct,
     Allo,
@@ -193,8 +196,9 @@ verbs! {
     "ACCT"     Acct     "RFC 959 §4.1.1"      Required no    wait     -            -                   "ACCT account: not needed here";
     "ALLO"     Allo     "RFC 959 §4.1.3"      Required yes   wait     -            -                   "ALLO bytes: not needed here, space is allocated as data come";
     "APPE"     Appe     "RFC 959 §4.1.3"      Required yes   wait     Write        -                   "APPE path: append to a file";
-    "AUTH"     Auth     "RFC 4217 §4"         Required no    wait     -            -                   "AUTH mechanism: not available without TLS";
+    "AUTH"     Auth     "RFC 4217 §4"         Required no    wait     -            -                   "AUTH TLS: protect the control connection";
     "AVBL"     Avbl     "draft-peterson-streamlined-ftp-command-extensions" Optional yes wait List "AVBL" "AVBL [path]: bytes that can be stored";
+    "CCC"      Ccc      "RFC 4217 §12.3"      None     yes   wait     -            -                   "CCC: back to clear commands; data stay protected";
     "CDUP"     Cdup     "RFC 959 §4.1.1"      None     yes   wait     -            -                   "CDUP: change to the parent directory";
     "CLNT"     Clnt     "draft-preston-ftpext-deflate" Required no wait -          "CLNT"              "CLNT name: the client tells its name";
     "COMB"     Comb     "draft-peterson-streamlined-ftp-command-extensions" Required yes wait Write "COMB" "COMB target part...: join parts into one file";
@@ -225,7 +229,9 @@ verbs! {
     "P@SW"     Pasv     "RFC 959 §4.1.2"      None     yes   wait     -            -                   "P@SW: PASV, as some boxes in the network write it";
     "PASS"     Pass     "RFC 959 §4.1.1"      Optional no    now      -            -                   "PASS [password]: log in";
     "PASV"     Pasv     "RFC 959 §4.1.2"      None     yes   wait     -            -                   "PASV: passive mode, IPv4 only";
+    "PBSZ"     Pbsz     "RFC 2228 §3"         Required no    wait     -            -                   "PBSZ 0: needed before PROT";
     "PORT"     Port     "RFC 959 §4.1.2"      Required yes   wait     -            -                   "PORT h1,h2,h3,h4,p1,p2: active mode, IPv4 only";
+    "PROT"     Prot     "RFC 4217 §9"         Required no    wait     -            -                   "PROT C | P: data connections in clear or private";
     "PWD"      Pwd      "RFC 959 §4.1.3"      None     yes   wait     -            -                   "PWD: show the directory";
     "QUIT"     Quit     "RFC 959 §4.1.1"      None     no    wait     -            -                   "QUIT: end the session, after the transfer in progress";
     "RANG"     Rang     "draft-bryan-ftp-range" Required yes wait     -            "RANG STREAM"       "RANG first last: bytes for the next RETR or HASH; RANG 1 0 takes it back";

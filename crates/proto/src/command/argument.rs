@@ -67,6 +67,25 @@ pub struct Listing {
     pub literal: Option<FtpPath>,
 }
 
+/// The security mechanism that AUTH asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// `TLS`, or its older word `TLS-C`: data connections begin in clear (RFC 4217 §4).
+    Tls,
+    /// `SSL`, or `TLS-P`: a draft that never became an RFC, with data protected from the start.
+    Ssl,
+}
+
+/// The protection of data connections (RFC 4217 §9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protection {
+    /// C.
+    #[default]
+    Clear,
+    /// P: TLS.
+    Private,
+}
+
 /// What OPTS sets (RFC 2389 §4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opts {
@@ -123,8 +142,9 @@ pub(super) fn read(verb: Verb, argument: &[u8]) -> Result<Command, Reason> {
         Verb::Acct => Command::Acct(text()),
         Verb::Allo => Command::Allo,
         Verb::Appe => Command::Appe(path()),
-        Verb::Auth => Command::Auth(text()),
+        Verb::Auth => Command::Auth(mechanism(argument)?),
         Verb::Avbl => Command::Avbl(optional()),
+        Verb::Ccc => Command::Ccc,
         Verb::Cdup => Command::Cdup,
         Verb::Clnt => Command::Clnt(text()),
         Verb::Comb => comb(argument)?,
@@ -154,7 +174,9 @@ pub(super) fn read(verb: Verb, argument: &[u8]) -> Result<Command, Reason> {
         Verb::Opts => Command::Opts(opts(argument)?),
         Verb::Pass => Command::Pass(Password(text())),
         Verb::Pasv => Command::Pasv,
+        Verb::Pbsz => Command::Pbsz(decimal(argument.trim_ascii()).ok_or(Reason::BadArgument)?),
         Verb::Port => Command::Port(addr::parse_port(argument).map_err(|_| Reason::PortMalformed)?),
+        Verb::Prot => Command::Prot(protection(argument)?),
         Verb::Pwd => Command::Pwd,
         Verb::Quit => Command::Quit,
         Verb::Rang => rang(argument)?,
@@ -186,6 +208,23 @@ fn word(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().position(|&b| b == b' ').unwrap_or(text.len());
     let (word, rest) = text.split_at_checked(end).unwrap_or((text, b""));
     (word, rest.strip_prefix(b" ").unwrap_or(rest))
+}
+
+fn mechanism(argument: &[u8]) -> Result<Mechanism, Reason> {
+    match argument.trim_ascii().to_ascii_uppercase().as_slice() {
+        b"TLS" | b"TLS-C" => Ok(Mechanism::Tls),
+        b"SSL" | b"TLS-P" => Ok(Mechanism::Ssl),
+        _ => Err(Reason::MechanismUnknown),
+    }
+}
+
+fn protection(argument: &[u8]) -> Result<Protection, Reason> {
+    match argument.trim_ascii().to_ascii_uppercase().as_slice() {
+        b"C" => Ok(Protection::Clear),
+        b"P" => Ok(Protection::Private),
+        b"S" | b"E" => Err(Reason::ProtectionUnsupported),
+        _ => Err(Reason::ProtectionUnknown),
+    }
 }
 
 fn eprt(argument: &[u8]) -> Result<core::net::SocketAddr, Reason> {
@@ -425,8 +464,10 @@ fn encoded(command: &Command) -> (&'static str, Option<Vec<u8>>) {
         Command::Acct(account) => ("ACCT", Some(account.clone())),
         Command::Allo => ("ALLO", Some(b"0".to_vec())),
         Command::Appe(p) => ("APPE", path(p)),
-        Command::Auth(mechanism) => ("AUTH", Some(mechanism.clone())),
+        Command::Auth(Mechanism::Tls) => ("AUTH", Some(b"TLS".to_vec())),
+        Command::Auth(Mechanism::Ssl) => ("AUTH", Some(b"SSL".to_vec())),
         Command::Avbl(p) => ("AVBL", optional(p)),
+        Command::Ccc => ("CCC", None),
         Command::Cdup => ("CDUP", None),
         Command::Clnt(name) => ("CLNT", Some(name.clone())),
         Command::Comb { target, parts } => {
@@ -471,7 +512,10 @@ fn encoded(command: &Command) -> (&'static str, Option<Vec<u8>>) {
         Command::Opts(opts) => ("OPTS", Some(encoded_opts(opts))),
         Command::Pass(password) => ("PASS", Some(password.0.clone())),
         Command::Pasv => ("PASV", None),
+        Command::Pbsz(size) => ("PBSZ", Some(size.to_string().into_bytes())),
         Command::Port(address) => ("PORT", Some(addr::format_port(*address).into_bytes())),
+        Command::Prot(Protection::Clear) => ("PROT", Some(b"C".to_vec())),
+        Command::Prot(Protection::Private) => ("PROT", Some(b"P".to_vec())),
         Command::Pwd => ("PWD", None),
         Command::Quit => ("QUIT", None),
         Command::Rang(range) => {

@@ -19,6 +19,13 @@ pub enum Effect {
     Reply(Reply),
     /// Run it and answer with [`Input::Done`](super::Input::Done) under this ticket.
     Run(Ticket, Job),
+    /// Begin TLS on the control connection, all replies being out, and answer with `Input::Tls`.
+    /// Whatever has been read and not handed in is evidence of an attack, and never handed in.
+    StartTls,
+    /// End TLS on the control connection and go on in clear.
+    StopTls,
+    /// Begin TLS on the data connection that is up, and answer with `Input::Data`.
+    Secure,
     /// Connect to the client's data port and answer with `Input::Data`.
     Dial(SocketAddr),
     /// Move the bytes of what the ticket opened over the data connection, close the connection,

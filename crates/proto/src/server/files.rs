@@ -193,7 +193,7 @@ impl Core {
 
     /// A permission that the verb's row cannot name, since it depends on the argument.
     fn may(&mut self, request: &Request<'_>, permission: Permission) -> bool {
-        let may = request.user.permissions.has(permission);
+        let may = request.user.grant.permissions.has(permission);
         if !may {
             self.refuse(request.verb, Reason::PermissionDenied);
         }
@@ -304,7 +304,7 @@ impl Core {
     fn rename_to(&mut self, r: &Request<'_>, from: Option<VirtualPath>, to: &FtpPath) {
         let Some(from) = from else { return self.refuse(r.verb, Reason::RenameFirst) };
         let Some(to) = self.path(r, to) else { return };
-        let overwrite = r.user.permissions.has(Permission::Overwrite);
+        let overwrite = r.user.grant.permissions.has(Permission::Overwrite);
         let (code, done) = (Code::FILE_OK, "Renaming ok.");
         let pending = Pending::Simple { verb: r.verb, path: to.clone(), code, done };
         self.run(Job::Rename { from, to, overwrite }, pending);

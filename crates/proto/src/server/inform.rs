@@ -22,9 +22,11 @@ const SITE: [(&[u8], &str); 3] = [
 impl Core {
     /// Handles what needs no login, given to a session in any state.
     pub(super) fn inform(&mut self, command: &Command, user: Option<&LoggedIn>) {
-        let Some(command) = self.set(command.clone()) else { return };
+        let Some(command) = self.set(command.clone()).and_then(|command| self.secure(command))
+        else {
+            return;
+        };
         match command {
-            Command::Auth(_) => self.refuse("AUTH", Reason::TlsUnavailable),
             Command::Feat => self.feat(),
             Command::Help(topic) => self.help(topic.as_deref()),
             Command::Host(_) if user.is_some() => self.refuse("HOST", Reason::HostTooLate),
@@ -44,6 +46,7 @@ impl Core {
         let fixed = verb::TABLE.iter().filter_map(|row| row.feature);
         let mut lines: Vec<Vec<u8>> = fixed.map(|feature| feature.as_bytes().to_vec()).collect();
         lines.extend(self.features_set());
+        lines.extend(self.features_of_tls());
         lines.extend([b"TVFS".to_vec(), b"UTF8".to_vec()]);
         lines.sort();
         self.reply(Reply::block(Code::STATUS, "Features supported:", lines, "End FEAT."));

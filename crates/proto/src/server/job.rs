@@ -63,6 +63,25 @@ pub struct ListTarget {
     pub files: bool,
 }
 
+/// What an account gives its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// What it may do.
+    pub permissions: Permissions,
+    /// Whether it may log in only under TLS.
+    pub tls: bool,
+    /// Whether its data must be under TLS.
+    pub data_tls: bool,
+}
+
+impl Grant {
+    /// Permissions, and nothing more to say about TLS than the server's policy.
+    #[must_use]
+    pub const fn of(permissions: Permissions) -> Self {
+        Self { permissions, tls: false, data_tls: false }
+    }
+}
+
 /// A piece of work for the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
@@ -163,7 +182,7 @@ pub enum Outcome {
     /// It is not, and why.
     Failed(Reason),
     /// The user may log in, and do this.
-    LoggedIn(Permissions),
+    LoggedIn(Grant),
     /// The data port listens; this is the address to announce.
     Listening(SocketAddr),
     /// A size, or a space.

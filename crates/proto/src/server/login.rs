@@ -2,7 +2,8 @@
 //!
 //! Whether a password is right is a job of the driver; how often and how fast one may try is here.
 
-use super::{Core, Decision, Effect, Job, Note, Outcome, Pending, Settings, State};
+use super::policy::Requirement;
+use super::{Core, Decision, Effect, Grant, Job, Note, Outcome, Pending, Settings, State};
 use crate::code::Code;
 use crate::command::Password;
 use crate::data::Channel;
@@ -10,7 +11,6 @@ use crate::path::VirtualPath;
 use crate::reason::Reason;
 use crate::reply::Reply;
 use crate::text::Escaped;
-use crate::verb::Permissions;
 use alloc::vec::Vec;
 
 /// USER was given, PASS is wanted.
@@ -23,14 +23,18 @@ pub(super) struct ExpectPass {
 #[derive(Debug)]
 pub(super) struct LoggedIn {
     pub(super) user: Vec<u8>,
-    pub(super) permissions: Permissions,
+    pub(super) grant: Grant,
     pub(super) directory: VirtualPath,
 }
 
 impl Core {
     /// A name is always asked for its password, known or not (RFC 2577 §6). A second USER begins a
     /// new login and flushes the old one.
-    pub(super) fn user(&mut self, user: Vec<u8>, state: &State) -> State {
+    pub(super) fn user(&mut self, user: Vec<u8>, state: State) -> State {
+        if self.policy.tls == Requirement::Required && !self.security.control {
+            self.refuse("USER", Reason::TlsRequired);
+            return state;
+        }
         let text = match state {
             State::Ready(_) | State::ExpectRnto(..) => {
                 self.log_out();
@@ -60,13 +64,18 @@ impl Core {
     /// The password was looked at.
     pub(super) fn checked(&mut self, state: ExpectPass, outcome: Outcome) -> State {
         match outcome {
-            Outcome::LoggedIn(permissions) => {
+            // The password was right, so it can be told what else is wrong.
+            Outcome::LoggedIn(Grant { tls: true, .. }) if !self.security.control => {
+                self.refuse("PASS", Reason::TlsRequired);
+                State::ExpectUser
+            }
+            Outcome::LoggedIn(grant) => {
                 self.failed_logins = 0;
                 self.login_by = None;
                 self.note(Note::good(Decision::LogIn, "session").about(&state.user[..]));
                 self.line(Code::LOGGED_IN, "Login successful.");
                 let directory = VirtualPath::root();
-                State::Ready(LoggedIn { user: state.user, permissions, directory })
+                State::Ready(LoggedIn { user: state.user, grant, directory })
             }
             other => {
                 let reason = match other {

@@ -19,6 +19,7 @@ mod job;
 mod login;
 mod policy;
 mod refusal;
+mod secure;
 mod settings;
 mod transfer;
 
@@ -30,10 +31,11 @@ use core::net::SocketAddr;
 
 pub use self::effect::{Decision, Effect, Note};
 use self::files::Pending;
-pub use self::job::{Form, Job, ListTarget, Outcome, Ticket, Upload};
+pub use self::job::{Form, Grant, Job, ListTarget, Outcome, Ticket, Upload};
 use self::login::{ExpectPass, LoggedIn};
-pub use self::policy::Policy;
+pub use self::policy::{Policy, Requirement};
 pub use self::refusal::code;
+use self::secure::Security;
 use self::settings::Settings;
 use self::transfer::Transfer;
 use crate::code::Code;
@@ -60,6 +62,8 @@ pub enum Input {
     Eof,
     /// Something happened to the data connection.
     Data(DataEvent),
+    /// The handshake on the control connection is over, well or not.
+    Tls(Result<(), Reason>),
     /// What became of a job or a transfer.
     Done(Ticket, Outcome),
     /// The bytes a running transfer has moved so far: told before a line that may ask for it.
@@ -83,6 +87,10 @@ pub enum DataEvent {
     Dialled,
     /// The client's data port could not be reached.
     DialFailed(Reason),
+    /// The data connection is under TLS, and proven to be the client's as far as that is asked for.
+    Secured,
+    /// It is not, and was closed. A passive port goes on waiting.
+    SecureFailed(Reason),
 }
 
 /// One control connection. See the [module](self) for how to drive it.
@@ -106,6 +114,8 @@ enum State {
         until: Time,
         last: bool,
     },
+    /// AUTH was accepted: nothing is read until the handshake is over.
+    Securing,
     Ready(LoggedIn),
     /// RNFR was accepted; anything but RNTO forgets it.
     ExpectRnto(LoggedIn, VirtualPath),
@@ -121,6 +131,7 @@ struct Core {
     now: Time,
     effects: VecDeque<Effect>,
     next_ticket: u32,
+    security: Security,
     settings: Settings,
     channel: Channel,
     pending: Option<(Ticket, Pending)>,
@@ -149,6 +160,7 @@ impl Session {
             now,
             effects: VecDeque::from([Effect::Reply(greeting)]),
             next_ticket: 1,
+            security: Security::default(),
             settings: Settings::default(),
             channel: Channel::Idle,
             pending: None,
@@ -162,6 +174,14 @@ impl Session {
         Self { core, state: State::ExpectUser, queue: VecDeque::new(), eof: false }
     }
 
+    /// The same on a connection that is under TLS already (implicit TLS).
+    #[must_use]
+    pub fn implicit(policy: Arc<Policy>, local: SocketAddr, peer: SocketAddr, now: Time) -> Self {
+        let mut session = Self::new(policy, local, peer, now);
+        session.core.security = Security::IMPLICIT;
+        session
+    }
+
     /// Takes one input. Drain [`poll`](Self::poll) afterwards.
     pub fn handle(&mut self, now: Time, input: Input) {
         self.core.now = now;
@@ -170,6 +190,7 @@ impl Session {
             Input::BadLine(error) => self.queue.push_back(Err(error)),
             Input::Eof => self.handle_eof(),
             Input::Data(event) => self.core.handle_data(event),
+            Input::Tls(end) => self.handle_tls(end),
             Input::Done(ticket, outcome) => self.handle_done(ticket, outcome),
             Input::Progress(bytes) => self.core.progress = bytes,
             Input::Timer => self.handle_timer(),
@@ -225,7 +246,7 @@ impl Session {
         }
         let is_idle = self.core.pending.is_none()
             && self.core.transfer.is_none()
-            && !matches!(self.state, State::Closing | State::Refusing { .. });
+            && !matches!(self.state, State::Closing | State::Refusing { .. } | State::Securing);
         if is_idle && self.core.stopping {
             self.close(Reason::ShuttingDown);
         } else if is_idle && self.eof {
@@ -239,7 +260,7 @@ impl Session {
         let ending = self.core.transfer.as_ref().is_some_and(Transfer::is_cancelling);
         let waits = self.core.pending.is_some()
             || ending
-            || matches!(self.state, State::Closing | State::Refusing { .. });
+            || matches!(self.state, State::Closing | State::Refusing { .. } | State::Securing);
         if waits {
             return None;
         }
@@ -277,7 +298,7 @@ impl Session {
         let outlives = row.verb == Verb::Abor && self.core.transfer.is_some();
         match (self.user(), row.permission) {
             (None, _) if row.login && !outlives => Some(Reason::LoginRequired),
-            (Some(user), Some(needed)) if !user.permissions.has(needed) => {
+            (Some(user), Some(needed)) if !user.grant.permissions.has(needed) => {
                 Some(Reason::PermissionDenied)
             }
             _ => None,
@@ -313,11 +334,18 @@ impl Session {
         }
     }
 
+    const fn take_state(&mut self) -> State {
+        mem::replace(&mut self.state, State::Closing)
+    }
+
     fn dispatch(&mut self, row: &'static Row, command: Command) {
-        let state = mem::replace(&mut self.state, State::Closing);
+        if let Command::Auth(mechanism) = command {
+            return self.auth(mechanism);
+        }
+        let state = self.take_state();
         let core = &mut self.core;
         self.state = match (command, state) {
-            (Command::User(name), state) => core.user(name, &state),
+            (Command::User(name), state) => core.user(name, state),
             (Command::Pass(password), State::ExpectPass(state)) => core.pass(state, password),
             (Command::Pass(_), state) => core.unexpected_pass(state),
             (Command::Rein, _) => core.rein(),
@@ -348,7 +376,7 @@ impl Session {
             return;
         };
         self.core.idle_since = self.core.now;
-        let state = mem::replace(&mut self.state, State::Closing);
+        let state = self.take_state();
         self.state = match (state, pending) {
             (State::CheckingPassword(state), Pending::LogIn) => self.core.checked(state, outcome),
             (State::Ready(user), pending) => self.core.job_done(user, pending, outcome),

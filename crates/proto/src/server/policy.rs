@@ -5,6 +5,18 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+/// Whether TLS is there, and whether it must be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Requirement {
+    /// There is none.
+    #[default]
+    Off,
+    /// The client may use it.
+    Optional,
+    /// The client must use it.
+    Required,
+}
+
 /// The rules of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -28,6 +40,12 @@ pub struct Policy {
     /// How many unknown commands in a row end a connection. Origin: a person's typing errors are
     /// fewer, a port scanner's or an HTTP body's are more.
     pub unknown_limit: u32,
+    /// Whether TLS is there, and whether a login needs it.
+    pub tls: Requirement,
+    /// Whether data connections must be under TLS.
+    pub data_tls: Requirement,
+    /// Whether CCC may take the control connection back to clear text.
+    pub clear_commands: bool,
     /// Whether PORT and EPRT are served.
     pub active: bool,
     /// Whether PORT and EPRT may name another host than the client (FXP).
@@ -46,6 +64,9 @@ impl Default for Policy {
             login_delay: Duration::from_secs(1),
             login_delay_max: Duration::from_secs(10),
             unknown_limit: 10,
+            tls: Requirement::Off,
+            data_tls: Requirement::Off,
+            clear_commands: false,
             active: true,
             foreign_data: false,
         }

@@ -11,7 +11,8 @@ use crate::reason::Reason;
 pub const fn code(reason: Reason) -> Code {
     use Reason as R;
     match reason {
-        R::ControlTimeout
+        R::ClearBehindAuth
+        | R::ControlTimeout
         | R::HttpOnControl
         | R::LoginDeadline
         | R::ServerFull
@@ -27,7 +28,14 @@ pub const fn code(reason: Reason) -> Code {
         | R::DataUnreachable
         | R::PassiveRangeFull
         | R::StrangerRefused => Code::NO_DATA_CONNECTION,
-        R::Aborted | R::ControlLost | R::DataReset | R::DataStalled => Code::TRANSFER_ABORTED,
+        R::TlsNotResumed | R::TlsFailed | R::TlsSilent | R::AlpnRefused => Code::DATA_SECURITY,
+        R::DataProtectionRequired => Code::DATA_PROTECTION,
+        R::TlsFirst => Code::UNPROTECTED,
+        R::ClearRefused => Code::POLICY,
+        R::ProtectionUnsupported => Code::PROTECTION_UNKNOWN,
+        R::Aborted | R::ControlLost | R::DataReset | R::DataStalled | R::TlsTruncated => {
+            Code::TRANSFER_ABORTED
+        }
         R::NoTransfer => Code::NO_TRANSFER,
         R::Busy | R::RestBeforeAppend | R::RestBeforeUnique => Code::FILE_BUSY,
         R::LocalError | R::ListingLimit => Code::LOCAL_ERROR,
@@ -55,8 +63,16 @@ pub const fn code(reason: Reason) -> Code {
         | R::StructureUnknown
         | R::TimeInvalid => Code::BAD_ARGUMENT,
         R::ActiveOff | R::TlsUnavailable => Code::NOT_IMPLEMENTED,
-        R::AlreadyLoggedIn | R::HostTooLate | R::RenameFirst | R::UserFirst => Code::BAD_SEQUENCE,
+        R::AlreadyLoggedIn
+        | R::HostTooLate
+        | R::RenameFirst
+        | R::PbszFirst
+        | R::TlsAlready
+        | R::UserFirst => Code::BAD_SEQUENCE,
         R::LanguageUnknown
+        | R::MechanismUnknown
+        | R::ProtectionUnknown
+        | R::SslRefused
         | R::ModeUnsupported
         | R::StructureUnsupported
         | R::TypeUnsupported
@@ -65,9 +81,11 @@ pub const fn code(reason: Reason) -> Code {
         R::NetworkProtocol | R::NetworkProtocolUnknown | R::PassiveNeedsIpv4 | R::PortNeedsIpv4 => {
             Code::NETWORK_PROTOCOL
         }
-        R::AccountDisabled | R::LoginFailed | R::LoginRequired | R::TooManyAttempts => {
-            Code::NOT_LOGGED_IN
-        }
+        R::AccountDisabled
+        | R::LoginFailed
+        | R::LoginRequired
+        | R::TlsRequired
+        | R::TooManyAttempts => Code::NOT_LOGGED_IN,
         R::QuotaExceeded => Code::OVER_QUOTA,
         R::BadName | R::NameTooLong | R::NameReserved => Code::BAD_NAME,
         R::BeyondEnd => Code::BAD_RESTART,

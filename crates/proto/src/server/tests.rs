@@ -27,7 +27,7 @@ impl Played {
         let mut played = Self::new(Policy::default());
         played.say("USER ann");
         played.say("PASS secret");
-        played.done(Outcome::LoggedIn(crate::verb::Permissions::ALL));
+        played.done(Outcome::LoggedIn(Grant::of(crate::verb::Permissions::ALL)));
         played.seen.clear();
         played
     }
@@ -162,7 +162,7 @@ fn the_last_wrong_password_ends_a_transfer_that_outlived_its_user() {
     let mut played = Played::new(Policy { login_attempts: 1, ..Policy::default() });
     played.say("USER ann");
     played.say("PASS secret");
-    played.done(Outcome::LoggedIn(crate::verb::Permissions::ALL));
+    played.done(Outcome::LoggedIn(Grant::of(crate::verb::Permissions::ALL)));
     played.say("PASV");
     played.done(Outcome::Listening("192.0.2.1:50021".parse().unwrap()));
     played.give(Input::Data(DataEvent::Arrived));
@@ -235,4 +235,94 @@ fn each_deadline_says_what_it_was() {
     played.done(Outcome::Opened { size: None, name: None });
     played.passes(Duration::from_secs(30));
     assert_eq!(played.codes(), ["227", "150", "425"]);
+}
+
+fn with_tls(change: impl FnOnce(&mut Policy)) -> Played {
+    let mut policy = Policy { tls: Requirement::Optional, ..Policy::default() };
+    change(&mut policy);
+    Played::new(policy)
+}
+
+#[test]
+fn auth_flushes_the_login_and_obeys_nothing_that_came_in_clear() {
+    let mut played = with_tls(|_| ());
+    played.say("USER ann");
+    played.say("PASS secret");
+    played.done(Outcome::LoggedIn(Grant::of(crate::verb::Permissions::ALL)));
+    played.say("AUTH TLS");
+    assert_eq!(played.seen.last(), Some(&Effect::StartTls));
+    assert_eq!(played.codes(), ["331", "230", "234"]);
+    played.give(Input::Tls(Ok(())));
+    played.say("PWD");
+    played.say("AUTH TLS");
+    assert_eq!(played.codes(), ["530", "503"]);
+
+    let mut played = with_tls(|_| ());
+    let lines = [&b"AUTH TLS"[..], b"USER ann"].map(|line| Ok(line.to_vec()));
+    played.session.queue.extend(lines);
+    played.session.advance();
+    assert_eq!(played.codes(), ["421"], "nobody said 234");
+}
+
+#[test]
+fn required_tls_refuses_the_name_and_required_protection_the_data() {
+    let mut played = with_tls(|policy| {
+        policy.tls = Requirement::Required;
+        policy.data_tls = Requirement::Required;
+    });
+    played.say("USER ann");
+    played.say("PROT P");
+    assert_eq!(
+        played.replies(),
+        [
+            "530 TLS is required: send AUTH TLS first.",
+            "533 Protect the control connection with AUTH TLS first."
+        ]
+    );
+    played.say("AUTH TLS");
+    played.give(Input::Tls(Ok(())));
+    played.say("PROT P");
+    played.say("USER ann");
+    played.say("PASS secret");
+    played.done(Outcome::LoggedIn(Grant::of(crate::verb::Permissions::ALL)));
+    played.say("PASV");
+    played.done(Outcome::Listening("192.0.2.1:50021".parse().unwrap()));
+    for line in ["LIST", "PBSZ 0", "PROT C", "PROT S", "PROT P", "CCC"] {
+        played.say(line);
+    }
+    assert_eq!(
+        played.codes(),
+        ["234", "503", "331", "230", "227", "521", "200", "534", "536", "200", "534"]
+    );
+}
+
+#[test]
+fn an_unproven_data_connection_is_passed_over_and_the_right_one_is_served() {
+    let mut played = with_tls(|_| ());
+    played.session.core.security = Security::IMPLICIT;
+    played.say("USER ann");
+    played.say("PASS secret");
+    played.done(Outcome::LoggedIn(Grant::of(crate::verb::Permissions::ALL)));
+    played.say("EPSV");
+    played.done(Outcome::Listening("192.0.2.1:50021".parse().unwrap()));
+    played.give(Input::Data(DataEvent::Arrived));
+    played.say("RETR a");
+    played.done(Outcome::Opened { size: Some(7), name: None });
+    let ticket = Ticket(played.session.core.next_ticket - 1);
+    assert_eq!(played.seen.last(), Some(&Effect::Secure), "the 150 comes before the handshake");
+    played.give(Input::Data(DataEvent::SecureFailed(Reason::TlsNotResumed)));
+    played.give(Input::Data(DataEvent::Arrived));
+    assert_eq!(played.seen.last(), Some(&Effect::Secure));
+    played.give(Input::Data(DataEvent::Secured));
+    assert_eq!(played.seen.last(), Some(&Effect::Transfer(ticket)));
+    played.give(Input::Done(ticket, Outcome::Moved { bytes: 7, cut: None }));
+    assert_eq!(played.codes(), ["331", "230", "229", "150", "226"]);
+    played.say("EPSV");
+    played.done(Outcome::Listening("192.0.2.1:50021".parse().unwrap()));
+    played.give(Input::Data(DataEvent::Arrived));
+    played.say("RETR a");
+    played.done(Outcome::Opened { size: Some(7), name: None });
+    played.give(Input::Data(DataEvent::SecureFailed(Reason::TlsNotResumed)));
+    played.passes(Duration::from_secs(3));
+    assert_eq!(played.codes(), ["229", "150", "522"]);
 }

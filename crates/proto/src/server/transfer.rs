@@ -19,6 +19,7 @@ use crate::verb::Permission;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 /// A transfer from its verb to its final reply.
 #[derive(Debug)]
@@ -29,7 +30,13 @@ pub(super) struct Transfer {
     ascii: bool,
     size: Option<u64>,
     phase: Phase,
+    /// Why a connection that came was not taken for the client's.
+    unproven: Option<Reason>,
 }
+
+/// How long a passive port goes on waiting behind a connection that was not proven to be the
+/// client's. Origin: the right one, if it is another, is on its way already.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// What a transfer is for. Its name stands in notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +58,8 @@ enum Phase {
     Expecting { until: Time },
     /// Active: the server connects. 150 is sent once it has: a 150 and then a 425 confuses clients.
     Dialling { until: Time },
+    /// The connection is up, and TLS begins on it.
+    Securing { until: Time },
     /// Bytes flow.
     Moving,
     /// It was cancelled; the driver has yet to say that it has ended.
@@ -72,7 +81,9 @@ impl Intent {
 impl Transfer {
     pub(super) const fn deadline(&self) -> Option<Time> {
         match self.phase {
-            Phase::Expecting { until } | Phase::Dialling { until } => Some(until),
+            Phase::Expecting { until } | Phase::Dialling { until } | Phase::Securing { until } => {
+                Some(until)
+            }
             Phase::Opening | Phase::Moving | Phase::Cancelling { .. } => None,
         }
     }
@@ -98,6 +109,12 @@ impl Transfer {
 impl Core {
     /// Handles the verbs of this file; hands others back.
     pub(super) fn transfer_verb(&mut self, r: &Request<'_>, command: Command) -> Option<Command> {
+        if moves_data(&command)
+            && let Some(reason) = self.data_refusal(r.user)
+        {
+            self.refuse(r.verb, reason);
+            return None;
+        }
         match command {
             Command::Pasv => self.pasv(),
             Command::Epsv(argument) => self.epsv(argument),
@@ -219,7 +236,7 @@ impl Core {
     }
 
     fn store(&mut self, request: &Request<'_>, path: &FtpPath) {
-        let overwrite = request.user.permissions.has(Permission::Overwrite);
+        let overwrite = request.user.grant.permissions.has(Permission::Overwrite);
         let how = match self.take_range() {
             (0, _) => Upload::Replace { overwrite },
             // It may go on within a file that is there, and write over its end. APPE does not.
@@ -295,7 +312,8 @@ impl Core {
         let ascii = lists || self.settings.is_ascii();
         self.progress = 0;
         let phase = Phase::Opening;
-        self.transfer = Some(Transfer { ticket, intent, path, ascii, size: None, phase });
+        self.transfer =
+            Some(Transfer { ticket, intent, path, ascii, size: None, phase, unproven: None });
         self.effects.push_back(Effect::Run(ticket, job));
     }
 
@@ -350,8 +368,7 @@ impl Core {
             Channel::Offered { arrived } => {
                 self.announce(&transfer, is_named);
                 if arrived {
-                    self.effects.push_back(Effect::Transfer(transfer.ticket));
-                    Phase::Moving
+                    self.connected(transfer.ticket, until)
                 } else {
                     Phase::Expecting { until }
                 }
@@ -397,26 +414,52 @@ impl Core {
                     *arrived = true;
                 }
             }
-            DataEvent::Dialled | DataEvent::DialFailed(_) => {}
+            DataEvent::SecureFailed(reason) => {
+                self.note(Note::why(Decision::Ignore, "data", reason));
+                if let Channel::Offered { arrived } = &mut self.channel {
+                    *arrived = false;
+                }
+            }
+            DataEvent::Dialled | DataEvent::DialFailed(_) | DataEvent::Secured => {}
         }
         let Some(mut transfer) = self.transfer.take() else { return };
         match (transfer.phase, event) {
             (Phase::Dialling { .. }, DataEvent::DialFailed(reason)) => {
                 return self.no_data(&transfer, reason);
             }
-            (Phase::Dialling { .. }, DataEvent::Dialled) => {
+            (Phase::Dialling { until }, DataEvent::Dialled) => {
                 let is_named = transfer.intent == Intent::StoreUnique;
                 self.announce(&transfer, is_named);
+                transfer.phase = self.connected(transfer.ticket, until);
+            }
+            (Phase::Expecting { until }, DataEvent::Arrived) => {
+                transfer.phase = self.connected(transfer.ticket, until);
+            }
+            (Phase::Securing { .. }, DataEvent::Secured) => {
                 self.effects.push_back(Effect::Transfer(transfer.ticket));
                 transfer.phase = Phase::Moving;
             }
-            (Phase::Expecting { .. }, DataEvent::Arrived) => {
-                self.effects.push_back(Effect::Transfer(transfer.ticket));
-                transfer.phase = Phase::Moving;
+            (Phase::Securing { until }, DataEvent::SecureFailed(reason)) => {
+                if !matches!(self.channel, Channel::Offered { .. }) {
+                    return self.no_data(&transfer, reason);
+                }
+                transfer.unproven = Some(reason);
+                transfer.phase = Phase::Expecting { until: until.min(self.now.after(GRACE)) };
             }
             _ => {}
         }
         self.transfer = Some(transfer);
+    }
+
+    /// The data connection is up: TLS begins on it now, behind the 150, or else the bytes flow.
+    fn connected(&mut self, ticket: Ticket, until: Time) -> Phase {
+        if self.is_private() {
+            self.effects.push_back(Effect::Secure);
+            Phase::Securing { until }
+        } else {
+            self.effects.push_back(Effect::Transfer(ticket));
+            Phase::Moving
+        }
     }
 
     pub(super) fn transfer_timer(&mut self) {
@@ -425,7 +468,8 @@ impl Core {
         let Some(transfer) = self.transfer.take_if(due) else { return };
         let reason = match transfer.phase {
             Phase::Dialling { .. } => Reason::DataDialTimeout,
-            _ => Reason::DataNotConnected,
+            Phase::Securing { .. } => Reason::TlsSilent,
+            _ => transfer.unproven.unwrap_or(Reason::DataNotConnected),
         };
         self.no_data(&transfer, reason);
     }
@@ -483,7 +527,10 @@ impl Core {
                 self.transfer = Some(transfer);
             }
             // Nothing moves yet: the driver only drops what it opened.
-            Phase::Opening | Phase::Expecting { .. } | Phase::Dialling { .. } => {
+            Phase::Opening
+            | Phase::Expecting { .. }
+            | Phase::Dialling { .. }
+            | Phase::Securing { .. } => {
                 self.effects.push_back(Effect::Cancel(transfer.ticket));
                 self.broken(&transfer, reason, 0);
                 if reason == Reason::Aborted {
@@ -501,4 +548,17 @@ impl Core {
             self.note(note.about(transfer.path));
         }
     }
+}
+
+const fn moves_data(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Appe(_)
+            | Command::List(_)
+            | Command::Mlsd(_)
+            | Command::Nlst(_)
+            | Command::Retr(_)
+            | Command::Stor(_)
+            | Command::Stou(_)
+    )
 }
