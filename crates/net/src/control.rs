@@ -2,15 +2,21 @@
 //!
 //! It reads no lines and knows no verbs: the machines of either side do.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
+use rustix::net::RecvFlags;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::data::dial::canonical;
+use crate::stream::Stream;
+use crate::tls::TlsError;
 
 /// How long the connection may be silent before the system probes it. Origin: it stays below the
 /// shortest idle times of NATs in use (a minute), and data flow for longer than that.
@@ -23,7 +29,8 @@ const READ: usize = 4096;
 /// A control connection, either end of it.
 #[derive(Debug)]
 pub struct ControlStream {
-    socket: TcpStream,
+    /// None only while TLS begins or ends on it.
+    socket: Option<Stream>,
     local: SocketAddr,
     peer: SocketAddr,
 }
@@ -35,14 +42,14 @@ impl ControlStream {
     ///
     /// # Errors
     /// The connection is gone already.
-    pub fn new(socket: TcpStream) -> io::Result<Self> {
+    pub fn new(socket: TcpStream, keep_alive: Duration) -> io::Result<Self> {
         let (local, peer) = (canonical(socket.local_addr()?), canonical(socket.peer_addr()?));
         socket.set_nodelay(true)?;
         let options = SockRef::from(&socket);
-        let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE);
+        let keep_alive = TcpKeepalive::new().with_time(keep_alive).with_interval(keep_alive);
         options.set_tcp_keepalive(&keep_alive)?;
         options.set_out_of_band_inline(true)?;
-        Ok(Self { socket, local, peer })
+        Ok(Self { socket: Some(socket.into()), local, peer })
     }
 
     /// Connects from `local`, or from whichever address the system chooses.
@@ -59,7 +66,7 @@ impl ControlStream {
             socket.bind((local, 0).into())?;
         }
         match tokio::time::timeout(patience, socket.connect(peer)).await {
-            Ok(connected) => Self::new(connected?),
+            Ok(connected) => Self::new(connected?, KEEP_ALIVE),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
@@ -76,19 +83,42 @@ impl ControlStream {
         self.peer
     }
 
-    /// Appends what came to `bytes`; 0 is the end. May be dropped at any time, nothing is lost.
+    /// Whether it is under TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.socket.as_ref().is_some_and(Stream::is_tls)
+    }
+
+    /// Appends what came to `bytes`; 0 is the end. May be dropped at any time, nothing is lost, and
+    /// no buffer is held while nothing comes.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system or TLS says.
     pub async fn read(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
-        loop {
-            self.socket.readable().await?;
-            bytes.reserve(READ);
-            match self.socket.try_read_buf(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return read,
+        let socket = self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        poll_fn(|cx| {
+            let mut space = [0; READ];
+            let mut buffer = ReadBuf::new(&mut space);
+            match Pin::new(&mut *socket).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) => {
+                    bytes.extend_from_slice(buffer.filled());
+                    Poll::Ready(Ok(buffer.filled().len()))
+                }
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Pending => Poll::Pending,
             }
-        }
+        })
+        .await
+    }
+
+    /// Whether the kernel holds something unread, an end included: asked of the kernel itself,
+    /// which knows before the runtime does.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        let Some(socket) = &self.socket else { return false };
+        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+        let peeked = rustix::net::recv(socket.tcp(), &mut [0_u8; 1], flags);
+        !matches!(peeked, Err(rustix::io::Errno::AGAIN))
     }
 
     /// Writes all of `bytes`, in one segment where they fit: the helpers in the network read no
@@ -97,7 +127,9 @@ impl ControlStream {
     /// # Errors
     /// What the system says. Not to be dropped half-way, unless the connection is given up.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.socket.write_all(bytes).await
+        let socket = self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        socket.write_all(bytes).await?;
+        socket.flush().await
     }
 
     /// Ends the own direction; what comes is still read.
@@ -105,7 +137,34 @@ impl ControlStream {
     /// # Errors
     /// What the system says.
     pub async fn shutdown(&mut self) -> io::Result<()> {
-        self.socket.shutdown().await
+        self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?.shutdown().await
+    }
+
+    /// Begins TLS in place. What `handshake` does decides which end this is.
+    ///
+    /// # Errors
+    /// Why the handshake failed; the connection is closed then.
+    pub async fn secure<F: Future<Output = Result<Stream, TlsError>>>(
+        &mut self,
+        handshake: impl FnOnce(TcpStream) -> F,
+    ) -> Result<(), TlsError> {
+        let socket = self.socket.take().ok_or(io::Error::from(io::ErrorKind::NotConnected))?;
+        self.socket = Some(handshake(socket.into_tcp()).await?);
+        Ok(())
+    }
+
+    /// Ends TLS in place, after CCC: says `close_notify`, reads the peer's, and goes on in clear.
+    ///
+    /// # Errors
+    /// The peer did not close TLS properly: the connection is of no use any more.
+    pub async fn lay_bare(&mut self) -> io::Result<()> {
+        let Some(Stream::Tls(mut tls)) = self.socket.take() else { return Ok(()) };
+        tls.get_mut().1.send_close_notify();
+        tls.flush().await?;
+        let mut rest = [0; 64];
+        while tls.read(&mut rest).await? > 0 {}
+        self.socket = Some(Stream::Plain(Stream::Tls(tls).into_tcp()));
+        Ok(())
     }
 }
 
@@ -122,7 +181,7 @@ mod tests {
         let (client, accepted) =
             tokio::join!(ControlStream::dial(address, None, second), listener.accept());
         let (mut client, mut server) =
-            (client.unwrap(), ControlStream::new(accepted.unwrap().0).unwrap());
+            (client.unwrap(), ControlStream::new(accepted.unwrap().0, second).unwrap());
         assert_eq!((client.peer(), server.peer()), (server.local(), client.local()));
         client.write(b"NOOP\r\n").await.unwrap();
         let mut bytes = Vec::new();

@@ -7,3 +7,5 @@ pub mod clock;
 pub mod control;
 pub mod data;
 pub mod pump;
+pub mod stream;
+pub mod tls;

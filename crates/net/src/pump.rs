@@ -2,19 +2,26 @@
 //!
 //! It knows no protocol: what the end of data means is decided by the machine that is told of it.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use twoport_proto::reason::Reason;
 
+use crate::stream::Stream;
+
 /// How much is moved at a time. Origin: the measurements of copying paths level off at 256 KiB.
 pub const CHUNK: usize = 256 * 1024;
+
+/// How long a peer may keep a connection open whose data have ended. Origin: longer than the round
+/// trip of any network, shorter than a client's patience for the final reply.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// Where the bytes of a transfer come from. Called on a thread that may block.
 pub trait Source: Send + 'static {
@@ -65,14 +72,15 @@ pub enum PumpError<E> {
     Storage(E),
 }
 
-/// Sends all of `source`, then closes the connection: done when the kernel has taken the last byte.
-/// It does not wait for the peer's close, since some clients close only after they have read the
-/// final reply. Gives the source back.
+/// Sends all of `source`, then closes the connection: done when the kernel has taken the last byte,
+/// and under TLS when the peer has closed too, or for two seconds did not. In clear it does not wait
+/// for the peer's close, since some clients close only after they have read the final reply. Gives
+/// the source back.
 ///
 /// # Errors
 /// The first thing that failed. `stall` is the longest time without a byte accepted by the kernel.
 pub async fn send<S: Source>(
-    mut socket: TcpStream,
+    mut socket: Stream,
     source: S,
     stall: Duration,
     progress: &Progress,
@@ -87,7 +95,32 @@ pub async fn send<S: Source>(
         (source, chunk) = filled?;
     }
     socket.shutdown().await.map_err(data_error)?;
+    if socket.is_tls() {
+        drain(&mut socket, stall.min(DRAIN)).await?;
+    }
     Ok(source)
+}
+
+/// Reads to the peer's close, so that its `close_notify` meets no closed connection: the reset that
+/// would answer it can destroy the last bytes on their way (measured with strict vsftpd: 2 to 4 of
+/// 5 uploads passed without this, all with it).
+async fn drain<E>(socket: &mut Stream, patience: Duration) -> Result<(), PumpError<E>> {
+    let mut rest = [0; 512];
+    let drained = async {
+        loop {
+            match socket.read(&mut rest).await {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(error),
+                // A peer that leaves out its `close_notify` has taken all the same.
+                Ok(0) | Err(_) => return Ok(()),
+            }
+        }
+    };
+    match tokio::time::timeout(patience, drained).await {
+        Ok(drained) => drained.map_err(data_error),
+        // It keeps the connection open until it has read the final reply.
+        Err(_) => Ok(()),
+    }
 }
 
 /// Receives until the peer closes, or until `cancel` is ready. Gives the sink back, not yet
@@ -96,7 +129,7 @@ pub async fn send<S: Source>(
 /// # Errors
 /// The first thing that failed.
 pub async fn receive<S: Sink>(
-    mut socket: TcpStream,
+    mut socket: Stream,
     mut sink: S,
     stall: Duration,
     progress: &Progress,
@@ -126,7 +159,7 @@ pub async fn receive<S: Sink>(
 
 /// Fills the chunk with what has come; `false` at the peer's close.
 async fn read_chunk<E>(
-    socket: &mut TcpStream,
+    socket: &mut Stream,
     chunk: &mut Vec<u8>,
     stall: Duration,
     progress: &Progress,
@@ -137,11 +170,14 @@ async fn read_chunk<E>(
         if chunk.len() >= CHUNK {
             return Ok(true);
         }
-        read = match socket.try_read_buf(chunk) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-            read => read.map_err(data_error)?,
+        // What else is there already.
+        read = match poll_fn(|cx| Poll::Ready(pin!(socket.read_buf(chunk)).poll(cx))).await {
+            Poll::Pending => return Ok(true),
+            Poll::Ready(read) => read.map_err(data_error)?,
         };
     }
+    // The own end of TLS and of TCP; a peer that is gone already has no use for them.
+    let _: io::Result<()> = socket.shutdown().await;
     Ok(false)
 }
 
@@ -182,7 +218,7 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 }
 
 async fn write_all<E>(
-    socket: &mut TcpStream,
+    socket: &mut Stream,
     mut bytes: &[u8],
     stall: Duration,
     progress: &Progress,
@@ -205,6 +241,11 @@ async fn timeout<T, E>(
     }
 }
 
+/// TLS without its own end is an end of file that was not expected.
 fn data_error<E>(error: io::Error) -> PumpError<E> {
-    PumpError::Data(Reason::DataReset, Some(error))
+    let reason = match error.kind() {
+        io::ErrorKind::UnexpectedEof => Reason::TlsTruncated,
+        _ => Reason::DataReset,
+    };
+    PumpError::Data(reason, Some(error))
 }

@@ -73,6 +73,22 @@ reasons! {
         "Another program or transfer holds it. Try again later.";
     CannotCombine "cannot-combine" "The files cannot be combined"
         "COMB takes a target and its parts, all of them ordinary files.";
+    CertificateExpired "certificate-expired" "The certificate has expired"
+        "Renew it; if it is new, check the clock of this machine.";
+    CertificateInvalid "certificate-invalid" "The certificate is not valid"
+        "See the message of TLS for what is wrong with it.";
+    CertificateMissing "certificate-missing" "A client certificate is required"
+        "Give one with --certificate and --key, signed by an authority that the server trusts.";
+    CertificateNotYetValid "certificate-not-yet-valid" "The certificate is not valid yet"
+        "Check the clock of this machine.";
+    CertificateRefusedByPeer "certificate-refused-by-peer" "The peer did not accept the certificate"
+        "It does not trust the authority that signed it, or finds it expired or for another name.";
+    CertificateRevoked "certificate-revoked" "The certificate was revoked"
+        "Do not use it; get a new one.";
+    CertificateUnknownIssuer "certificate-unknown-issuer" "The certificate is not signed by an authority that is trusted here"
+        "Give the authority's certificate with --ca, or, for a self-signed one, its fingerprint with --pin.";
+    CertificateWrongName "certificate-wrong-name" "The certificate is for another name"
+        "Use the name that it is for, or let the server have a certificate for this one.";
     ChmodMalformed "chmod-malformed" "Invalid SITE CHMOD format"
         "SITE CHMOD takes an octal mode, 000 to 777, and a path.";
     ChmodPathMissing "chmod-path-missing" "Syntax error: SITE CHMOD needs two arguments"
@@ -281,6 +297,8 @@ reasons! {
         "See the log for what TLS says: no common version or cipher, a certificate that was not accepted, or no TLS at all.";
     TlsFirst "tls-first" "Protect the control connection with AUTH TLS first"
         "The command has a meaning only under TLS.";
+    TlsIncompatible "tls-incompatible" "No TLS version or cipher suite in common"
+        "Both ends need TLS 1.2 or 1.3 with AES-GCM or ChaCha20-Poly1305; old devices may know only older ones.";
     TlsNotResumed "tls-not-resumed" "The data connection did not resume the TLS session of its control connection"
         "By that the server knows that both are the same client's. Let the client resume (curl, lftp and FileZilla do), or set require-reuse = \"prefer\".";
     TlsRequired "tls-required" "TLS is required: send AUTH TLS first"
