@@ -13,6 +13,7 @@ use rustix::net::RecvFlags;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsStream;
 
 use crate::data::dial::canonical;
 use crate::stream::Stream;
@@ -95,20 +96,10 @@ impl ControlStream {
     /// # Errors
     /// What the system or TLS says.
     pub async fn read(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
-        let socket = self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-        poll_fn(|cx| {
-            let mut space = [0; READ];
-            let mut buffer = ReadBuf::new(&mut space);
-            match Pin::new(&mut *socket).poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(())) => {
-                    bytes.extend_from_slice(buffer.filled());
-                    Poll::Ready(Ok(buffer.filled().len()))
-                }
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await
+        match self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)? {
+            Stream::Plain(tcp) => read_plain(tcp, bytes).await,
+            Stream::Tls(tls) => read_tls(tls, bytes).await,
+        }
     }
 
     /// Whether the kernel holds something unread, an end included: asked of the kernel itself,
@@ -148,7 +139,8 @@ impl ControlStream {
         &mut self,
         handshake: impl FnOnce(TcpStream) -> F,
     ) -> Result<(), TlsError> {
-        let socket = self.socket.take().ok_or(io::Error::from(io::ErrorKind::NotConnected))?;
+        let socket =
+            self.socket.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
         self.socket = Some(handshake(socket.into_tcp()).await?);
         Ok(())
     }
@@ -166,6 +158,39 @@ impl ControlStream {
         self.socket = Some(Stream::Plain(Stream::Tls(tls).into_tcp()));
         Ok(())
     }
+}
+
+/// Reads until the kernel says that there is no more: it ends a read before an urgent byte (the
+/// Synch of ABOR), and the runtime takes a short read for the last one.
+async fn read_plain(tcp: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    loop {
+        tcp.readable().await?;
+        let mut space = [0; READ];
+        match tcp.try_read(&mut space) {
+            Ok(length) => {
+                bytes.extend_from_slice(space.get(..length).unwrap_or_default());
+                return Ok(length);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn read_tls(tls: &mut TlsStream<TcpStream>, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut space = [0; READ];
+        let mut buffer = ReadBuf::new(&mut space);
+        match Pin::new(&mut *tls).poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(())) => {
+                bytes.extend_from_slice(buffer.filled());
+                Poll::Ready(Ok(buffer.filled().len()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! must resume are given.
 
 pub mod accept;
+pub mod tickets;
 
 use std::io;
 

@@ -10,6 +10,7 @@ pub mod log;
 pub mod serving;
 mod session;
 pub mod storage;
+pub mod tls;
 pub mod transfer;
 pub mod world;
 

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use twoport_net::control::ControlStream;
 use twoport_net::data::dial::canonical;
 use twoport_proto::code::Code;
 use twoport_proto::reason::Reason;
@@ -38,8 +39,10 @@ const SWEEP: Duration = Duration::from_secs(3600);
 /// A server that listens. [`Server::run`] serves.
 #[derive(Debug)]
 pub struct Server {
-    listeners: Vec<TcpListener>,
+    /// Each with whether TLS comes first.
+    listeners: Vec<(TcpListener, bool)>,
     addresses: Vec<SocketAddr>,
+    implicit_addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
 }
 
@@ -62,13 +65,21 @@ impl Server {
     /// # Errors
     /// What the system says, with the address.
     pub fn bind(config: Config, accounts: Accounts) -> io::Result<Self> {
-        let listeners = match &config.server.listen {
+        let listeners: Vec<_> = match &config.server.listen {
             Some(addresses) => {
                 addresses.iter().map(|address| listen(*address)).collect::<io::Result<_>>()?
             }
             None => listen_anywhere(21).or_else(|_| listen_anywhere(2121))?,
         };
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let implicit = &config.tls.implicit_tls;
+        let implicit: Vec<_> =
+            implicit.iter().map(|address| listen(*address)).collect::<io::Result<_>>()?;
+        let implicit_addresses =
+            implicit.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let in_clear = listeners.into_iter().map(|listener| (listener, false));
+        let listeners =
+            in_clear.chain(implicit.into_iter().map(|listener| (listener, true))).collect();
         let serving = Arc::new(Serving::new(config, accounts, None)?);
         let shared = Shared {
             serving: watch::Sender::new(serving),
@@ -76,13 +87,26 @@ impl Server {
             census: Census::default(),
             sessions: AtomicU64::new(0),
         };
-        Ok(Self { listeners, addresses, shared: Arc::new(shared) })
+        Ok(Self { listeners, addresses, implicit_addresses, shared: Arc::new(shared) })
     }
 
     /// The addresses it listens at.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses at which TLS comes first.
+    #[must_use]
+    pub fn implicit_addresses(&self) -> &[SocketAddr] {
+        &self.implicit_addresses
+    }
+
+    /// The fingerprints (SHA-256) of the certificates that it shows.
+    #[must_use]
+    pub fn fingerprints(&self) -> Vec<String> {
+        let serving = self.shared.serving.borrow();
+        serving.tls.as_ref().map(|tls| tls.fingerprints.clone()).unwrap_or_default()
     }
 
     /// A hold on the server, to stop or reload it.
@@ -94,8 +118,8 @@ impl Server {
     /// Serves until it is stopped and the last session has ended.
     pub async fn run(self) {
         let mut accepting = JoinSet::new();
-        for listener in self.listeners {
-            accepting.spawn(accept(listener, Arc::clone(&self.shared)));
+        for (listener, implicit) in self.listeners {
+            accepting.spawn(accept(listener, implicit, Arc::clone(&self.shared)));
         }
         accepting.spawn(sweep(Arc::clone(&self.shared)));
         let stop = &self.shared.stop;
@@ -147,10 +171,10 @@ impl Handle {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, implicit: bool, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => admit(stream, canonical(peer), &shared),
+            Ok((stream, peer)) => admit(stream, canonical(peer), implicit, &shared),
             // Descriptors ran out, most likely: serving those who are in frees some.
             Err(error) => {
                 tracing::error!(target: "twoport", %error, "a connection was not accepted");
@@ -160,15 +184,17 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) {
-    let Ok(local) = stream.local_addr().map(canonical) else { return };
+fn admit(stream: TcpStream, peer: SocketAddr, implicit: bool, shared: &Arc<Shared>) {
     let serving = Arc::clone(&shared.serving.borrow());
     let number = shared.sessions.fetch_add(1, Ordering::Relaxed) + 1;
     match shared.census.enter(peer.ip(), &serving.most) {
         Ok(place) => {
             let stop = shared.stop.subscribe();
-            let driver = Driver::new(stream, (local, peer), number, serving, place, stop);
-            tokio::spawn(driver.run());
+            // A connection that is gone before it began is nobody's loss.
+            if let Ok(stream) = ControlStream::new(stream, serving.keep_alive) {
+                let driver = Driver::new(stream, implicit, number, serving, place, stop);
+                tokio::spawn(driver.run());
+            }
         }
         Err(reason) => {
             let who = Who { session: number, peer: peer.ip(), user: None, anonymous: false };

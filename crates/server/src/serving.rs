@@ -23,6 +23,7 @@ use crate::log::Xferlog;
 use crate::storage::disk::Options;
 use crate::storage::owners::Owners;
 use crate::storage::{Disk, Storage};
+use crate::tls::{self, Tls};
 use crate::world::World;
 
 /// How many passwords are checked at a time. Origin: each takes 19 MiB and a core while it lasts.
@@ -47,6 +48,8 @@ pub struct Serving {
     pub public_address: Option<IpAddr>,
     /// Whether active connections shall come from port 20.
     pub from_port_20: bool,
+    /// TLS, where it is on.
+    pub tls: Option<Tls>,
     /// The transfers' own log.
     pub xferlog: Option<Xferlog>,
     /// Bounds the checks of passwords that run at a time.
@@ -84,6 +87,7 @@ impl Serving {
             keep_alive: config.timeouts.keep_alive,
             public_address: config.data.public_address,
             from_port_20: config.data.active_from_port_20,
+            tls: Tls::load(&config)?,
             xferlog,
             checks: Arc::new(Semaphore::new(CHECKS)),
             owners: Arc::new(Owners::of_host()),
@@ -161,6 +165,9 @@ fn policy(config: &Config) -> Policy {
         login_delay_max: limits.login_delay_max,
         active: data.active,
         foreign_data: data.foreign_data == ForeignData::Allow,
+        tls: tls::requirement(config),
+        data_tls: config.tls.data_tls.into(),
+        clear_commands: config.tls.clear_commands,
         ..Policy::default()
     }
 }

@@ -9,19 +9,21 @@ mod control;
 mod work;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
+use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use twoport_net::clock;
+use twoport_net::control::ControlStream;
 use twoport_net::pump::blocking;
+use twoport_net::tls::TlsError;
+use twoport_net::tls::tickets::Identity;
 use twoport_proto::code::Code;
 use twoport_proto::reason::Reason;
 use twoport_proto::server::{
-    DataEvent, Decision, Effect, Input, Job, Note, Outcome, Session, Ticket,
+    DataEvent, Decision, Effect, Grant, Input, Job, Note, Outcome, Session, Ticket,
 };
 use twoport_proto::time::Time;
 
@@ -32,7 +34,7 @@ use crate::job;
 use crate::limits::Place;
 use crate::log::{self, Transferred, Who};
 use crate::serving::Serving;
-use crate::transfer::{Opened, Receiving};
+use crate::transfer::Opened;
 use crate::world::World;
 
 /// How far the server is on its way to its end.
@@ -63,24 +65,30 @@ pub(crate) struct Driver {
     moving: Moving,
     inputs: VecDeque<Input>,
     stop: watch::Receiver<Stop>,
+    /// TLS with tickets of this session's own, once it is needed.
+    tls: Option<Arc<ServerConfig>>,
+    /// Whether TLS comes before the greeting.
+    implicit: bool,
     open: bool,
 }
 
 impl Driver {
     /// A session on a connection just accepted.
     pub(crate) fn new(
-        stream: TcpStream,
-        (local, peer): (SocketAddr, SocketAddr),
+        stream: ControlStream,
+        implicit: bool,
         number: u64,
         serving: Arc<Serving>,
         place: Place,
         stop: watch::Receiver<Stop>,
     ) -> Self {
-        let session = Session::new(Arc::clone(&serving.policy), local, peer, clock::now());
+        let (local, peer) = (stream.local(), stream.peer());
+        let begin = if implicit { Session::implicit } else { Session::new };
+        let session = begin(Arc::clone(&serving.policy), local, peer, clock::now());
         let who = Who { session: number, peer: peer.ip(), user: None, anonymous: false };
         Self {
             session,
-            control: Control::new(stream, &serving),
+            control: Control::new(stream),
             channel: Channel::new(local, peer, &serving),
             serving,
             place,
@@ -91,12 +99,19 @@ impl Driver {
             moving: Moving::default(),
             inputs: VecDeque::new(),
             stop,
+            tls: None,
+            implicit,
             open: true,
         }
     }
 
     /// Runs the session to its end.
     pub(crate) async fn run(mut self) {
+        if self.implicit
+            && let Err(reason) = self.begin_tls().await
+        {
+            return log::note(&self.who, &Note::why(Decision::Close, "session", reason));
+        }
         self.drain().await;
         while self.open {
             let input = match self.inputs.pop_front() {
@@ -114,6 +129,24 @@ impl Driver {
         self.control.close().await;
     }
 
+    async fn begin_tls(&mut self) -> Result<(), Reason> {
+        let Some(tls) = &self.serving.tls else { return Err(Reason::TlsUnavailable) };
+        let identity = Identity::random().map_err(|_| Reason::LocalError)?;
+        let config = identity.bind(&tls.config);
+        self.tls = Some(Arc::clone(&config));
+        let begun = self.control.secure(config).await;
+        begun.map_err(|error| self.tls_failed(&error))
+    }
+
+    /// What TLS said goes to the log; the client sees its alert.
+    fn tls_failed(&self, error: &TlsError) -> Reason {
+        if let Some(source) = &error.source {
+            let (session, peer) = (self.who.session, self.who.peer);
+            tracing::info!(target: "twoport", session, %peer, error = %source, "TLS failed");
+        }
+        error.reason
+    }
+
     fn give(&mut self, input: Input) {
         let now = clock::now();
         if matches!(input, Input::Line(_)) && self.session.is_transferring() {
@@ -125,7 +158,9 @@ impl Driver {
     /// Waits for whatever happens first.
     async fn wait(&mut self) -> Input {
         loop {
-            self.commit_received();
+            if let Some(news) = self.commit_received().await {
+                return news;
+            }
             let deadline = self.session.deadline();
             let wants_lines = self.session.wants_lines();
             tokio::select! {
@@ -162,6 +197,16 @@ impl Driver {
                     self.control.reply(&reply, is_alone).await;
                 }
                 Effect::Run(ticket, job) => self.run_job(ticket, job),
+                Effect::StartTls => {
+                    let end = self.begin_tls().await;
+                    self.inputs.push_back(Input::Tls(end));
+                }
+                Effect::StopTls => self.control.lay_bare().await,
+                Effect::Secure => {
+                    if let (Some(tls), Some(own)) = (&self.serving.tls, &self.tls) {
+                        self.transfer = self.channel.secure(Arc::clone(own), tls.reuse);
+                    }
+                }
                 Effect::Dial(target) => self.transfer = self.channel.dial(target),
                 Effect::Transfer(ticket) => self.start(ticket),
                 Effect::Cancel(ticket) => self.cancel(ticket),
@@ -206,14 +251,14 @@ impl Driver {
         match finished {
             Finished::Job { ticket, outcome, .. } => Some(Input::Done(ticket, outcome)),
             Finished::LoggedIn { ticket, account, world } => {
-                let outcome = Outcome::LoggedIn(account.permissions);
+                let outcome = Outcome::LoggedIn(Grant::of(account.permissions));
                 self.who.user = Some(account.name.clone());
                 self.who.anonymous = account.anonymous;
                 self.world = Some(world);
                 self.place.authenticated();
                 Some(Input::Done(ticket, outcome))
             }
-            Finished::Dialled(_) | Finished::Received { .. } => None,
+            Finished::Dialled(_) | Finished::Received { .. } | Finished::Secured(_) => None,
         }
     }
 
@@ -226,12 +271,24 @@ impl Driver {
                 Some(Input::Done(ticket, outcome))
             }
             Finished::Dialled(Ok(stream)) => {
-                self.channel.hold(stream);
+                self.channel.hold(stream.into());
                 Some(Input::Data(DataEvent::Dialled))
             }
+            Finished::Secured(Ok(stream)) => {
+                self.channel.hold(stream);
+                Some(Input::Data(DataEvent::Secured))
+            }
+            Finished::Secured(Err(error)) => {
+                self.channel.wait_on();
+                Some(Input::Data(DataEvent::SecureFailed(self.tls_failed(&error))))
+            }
             Finished::Dialled(Err(reason)) => Some(Input::Data(DataEvent::DialFailed(reason))),
+            Finished::Received { ticket, receiving } if self.moving.is_cancelled() => {
+                self.transfer = work::keep(ticket, receiving, self.moving.progress.clone());
+                None
+            }
             Finished::Received { ticket, receiving } => {
-                self.received(ticket, receiving);
+                self.moving.received = Some((ticket, receiving));
                 None
             }
             Finished::LoggedIn { .. } => None,
@@ -241,20 +298,17 @@ impl Driver {
     /// Begins to commit an upload of which all bytes are here. It counts only if the client is still
     /// there to be told: one that was killed closes both its connections, and the file may be half.
     /// So the machine hears first what has come on the control connection.
-    fn received(&mut self, ticket: Ticket, receiving: Receiving) {
-        if self.moving.is_cancelled() {
-            self.transfer = work::keep(ticket, receiving, self.moving.progress.clone());
-            return;
-        }
-        self.moving.received = Some((ticket, receiving));
-        self.inputs.extend(self.control.read_now());
-    }
-
-    fn commit_received(&mut self) {
-        if let Some((ticket, receiving)) = self.moving.received.take() {
+    async fn commit_received(&mut self) -> Option<Input> {
+        self.moving.received.as_ref()?;
+        self.inputs.extend(self.control.read_now().await);
+        let news = self.inputs.pop_front();
+        if news.is_none()
+            && let Some((ticket, receiving)) = self.moving.received.take()
+        {
             self.transfer = work::commit(ticket, receiving, self.moving.progress.clone());
             self.moving.phase = Phase::Committing;
         }
+        news
     }
 
     /// Begins to move the bytes of what is open under the ticket.

@@ -49,7 +49,7 @@ impl<S: Sink<Error = io::Error>> Pump for Receive<S> {
         progress: Progress,
         cancel: Cancel,
     ) -> Result<S, PumpError<io::Error>> {
-        let (sink, end) = pump::receive(socket, self.0, stall, &progress, cancelled(cancel)).await;
+        let (sink, end) = pump::receive(socket.into(), self.0, stall, &progress, cancelled(cancel)).await;
         end.map(|_| sink)
     }
 }
@@ -68,7 +68,7 @@ impl<S: pump::Source<Error = io::Error>> Pump for Transmit<S> {
         cancel: Cancel,
     ) -> Result<S, PumpError<io::Error>> {
         tokio::select! {
-            sent = pump::send(socket, self.0, stall, &progress) => sent,
+            sent = pump::send(socket.into(), self.0, stall, &progress) => sent,
             () = cancelled(cancel) => Err(PumpError::Data(Reason::DataReset, None)),
         }
     }

@@ -191,7 +191,7 @@ impl Machine {
             Job::LogIn { user, password } => match self.ledger.log_in(&user, &password.0) {
                 Some(permissions) => {
                     self.world.permissions = permissions;
-                    Outcome::LoggedIn(permissions)
+                    Outcome::LoggedIn(Grant::of(permissions))
                 }
                 None => Outcome::Failed(Reason::LoginFailed),
             },

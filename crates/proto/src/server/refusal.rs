@@ -28,9 +28,19 @@ pub const fn code(reason: Reason) -> Code {
         | R::DataUnreachable
         | R::PassiveRangeFull
         | R::StrangerRefused => Code::NO_DATA_CONNECTION,
-        R::TlsNotResumed | R::TlsFailed | R::TlsSilent | R::TlsIncompatible | R::AlpnRefused => {
-            Code::DATA_SECURITY
-        }
+        R::TlsNotResumed
+        | R::TlsFailed
+        | R::TlsSilent
+        | R::TlsIncompatible
+        | R::AlpnRefused
+        | R::CertificateExpired
+        | R::CertificateInvalid
+        | R::CertificateMissing
+        | R::CertificateNotYetValid
+        | R::CertificateRefusedByPeer
+        | R::CertificateRevoked
+        | R::CertificateUnknownIssuer
+        | R::CertificateWrongName => Code::DATA_SECURITY,
         R::DataProtectionRequired => Code::DATA_PROTECTION,
         R::TlsFirst => Code::UNPROTECTED,
         R::ClearRefused => Code::POLICY,

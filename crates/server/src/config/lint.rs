@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use twoport_net::data::ports::HELPER_PORTS;
+use twoport_proto::server::Requirement;
 
 use super::account::AccountEntry;
 use super::ports::Ports;
 use super::problem::{Place, Problem};
 use super::value::Wrong;
-use super::words::Anonymous;
+use super::words::{Anonymous, ClientCertificates, TlsPolicy};
 use super::{Config, is_anonymous};
+use crate::tls::requirement;
 
 type Places = BTreeMap<&'static str, Place>;
 
@@ -24,6 +26,28 @@ pub(super) fn contradictions(config: &Config, places: &Places) -> Vec<Problem> {
         let what = "the first delay is longer than the longest";
         let wrong = Wrong::new(what, "lower login-delay, or raise login-delay-max");
         problems.push(Problem::new(places.get("login-delay").cloned(), "login-delay", wrong));
+    }
+    problems.extend(tls(config, places));
+    problems
+}
+
+fn tls(config: &Config, places: &Places) -> Vec<Problem> {
+    let tls = &config.tls;
+    let problem = |key: &'static str, what: &str, remedy: &str| {
+        Problem::new(places.get(key).cloned(), key, Wrong::new(what, remedy))
+    };
+    let mut problems = Vec::new();
+    if tls.certificate.len() != tls.key.len() {
+        let what = "there are not as many keys as certificates";
+        problems.push(problem("key", what, "give each certificate its key, in the same order"));
+    }
+    if tls.client_certificates != ClientCertificates::Off && tls.client_ca.is_none() {
+        let what = "no authority is named that could have signed client certificates";
+        problems.push(problem("client-certificates", what, "name a file with client-ca"));
+    }
+    if tls.data_tls == TlsPolicy::Required && requirement(config) == Requirement::Off {
+        let what = "data cannot be under TLS where the control connection cannot";
+        problems.push(problem("data-tls", what, "set tls to \"optional\" or \"required\""));
     }
     problems
 }

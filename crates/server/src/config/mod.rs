@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use account::AccountEntry;
 use problem::{Place, Problem, Problems};
-pub use settings::{Accounts, Data, Limits, Log, Server, Storage, Timeouts};
+pub use settings::{Accounts, Data, Limits, Log, Server, Storage, Timeouts, Tls};
 use settings::{Setting, TABLE};
 use value::Wrong;
 use words::Anonymous;
@@ -38,6 +38,7 @@ pub struct Config {
     pub server: Server,
     pub accounts: Accounts,
     pub data: Data,
+    pub tls: Tls,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub storage: Storage,
@@ -54,6 +55,7 @@ impl Config {
             server: Server::default(),
             accounts: Accounts::default(),
             data: Data::default(),
+            tls: Tls::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             storage: Storage::default(),

@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::Config;
 use super::ports::Ports;
 use super::value::{Bytes, Form, Misread, Umask, Value, Wrong};
-use super::words::{Anonymous, ForeignData, LogFormat};
+use super::words::{
+    Anonymous, ClientCertificates, ForeignData, LogFormat, RequireReuse, TlsPolicy,
+};
 use crate::storage::disk::Links;
 
 /// How a setting stands on the command line.
@@ -156,6 +158,38 @@ settings! {
         foreign_data "foreign-data": ForeignData = "refuse", Rare,
             "Whether data connections may go to, and come from, another address than the control connection's; FXP needs it",
             "RFC 2577 §3: it lets anybody scan and attack third parties through the server";
+    }
+    Tls tls "TLS" {
+        tls "tls": Option<TlsPolicy> = "auto", Common,
+            "Whether clients may, or must, protect the control connection with TLS (AUTH TLS)",
+            "auto is optional where a certificate is given, else off: clients that find TLS with a certificate they cannot verify refuse to go on in clear (lftp does)";
+        data_tls "data-tls": TlsPolicy = "optional", Rare,
+            "Whether data connections may, or must, be under TLS (PROT P)",
+            "vsftpd's force_local_data_ssl is on; here what the client chose is believed";
+        certificate "certificate": Vec<PathBuf> = "", Common,
+            "Certificate chains in PEM form, each for the names that it is made for; in a file one string or a list, on the command line as often as needed. Without one a self-signed certificate is made and kept",
+            "there is none to assume";
+        key "key": Vec<PathBuf> = "", Common,
+            "The private keys of the certificates, in the same order",
+            "there is none to assume";
+        implicit_tls "implicit-tls": Vec<SocketAddr> = "", Common,
+            "Addresses and ports where TLS comes first, before the greeting; 990 is the port for it",
+            "RFC 4217 knows AUTH TLS only; implicit TLS is for clients that know nothing else";
+        require_reuse "require-reuse": RequireReuse = "prefer", Common,
+            "Whether data connections must resume the TLS session of their control connection, which proves that they are the same client's",
+            "required turns away clients that cannot (Java's, and Node's of some versions); prefer takes them, and tells in the log";
+        client_ca "client-ca": Option<PathBuf> = "off", Rare,
+            "The authorities whose client certificates are accepted, in PEM form",
+            "there is none to assume";
+        client_certificates "client-certificates": ClientCertificates = "off", Rare,
+            "Whether clients are asked for a certificate, or must have one; needs client-ca",
+            "passwords are what clients have";
+        clear_commands "clear-commands": bool = "false", Rare,
+            "Whether CCC may take the control connection back to clear text, so that NATs can read it",
+            "names and paths become readable on the way";
+        state_directory "state-directory": Option<PathBuf> = "off", Rare,
+            "Where the self-signed certificate is kept",
+            "off is /var/lib/twoport for root, else twoport in the user's state directory (XDG)";
     }
     Limits limits "How much is allowed" {
         max_sessions "max-sessions": u32 = "2000", Common,

@@ -278,6 +278,15 @@ impl Value for PathBuf {
     }
 }
 
+/// A path with a comma in it cannot be in the list.
+impl Value for Vec<PathBuf> {
+    const FORM: Form = Form { toml: Toml::TextOrList, ..PathBuf::FORM };
+
+    fn read(text: &str, base: &Path) -> Result<Self, Misread> {
+        text.split(',').map(|path| PathBuf::read(path, base)).collect()
+    }
+}
+
 impl Optional for PathBuf {
     const ABSENT: &'static str = "off";
     const OPTIONAL_FORM: Form = Form { describe: "a path, or \"off\"", ..Self::FORM };

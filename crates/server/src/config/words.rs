@@ -4,7 +4,10 @@
 
 use std::path::Path;
 
-use super::value::{Form, Misread, Toml, Value};
+use twoport_net::tls::accept::Reuse;
+use twoport_proto::server::Requirement;
+
+use super::value::{Form, Misread, Optional, Toml, Value};
 use crate::storage::disk::Links;
 
 macro_rules! words {
@@ -60,9 +63,85 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether TLS is there, and whether it must be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsPolicy {
+    /// There is none.
+    #[default]
+    Off,
+    /// Clients may use it.
+    Optional,
+    /// Clients must use it.
+    Required,
+}
+
+impl From<TlsPolicy> for Requirement {
+    fn from(policy: TlsPolicy) -> Self {
+        match policy {
+            TlsPolicy::Off => Self::Off,
+            TlsPolicy::Optional => Self::Optional,
+            TlsPolicy::Required => Self::Required,
+        }
+    }
+}
+
+impl Optional for TlsPolicy {
+    const ABSENT: &'static str = "auto";
+    const OPTIONAL_FORM: Form = Form {
+        placeholder: "auto|off|optional|required",
+        describe: "\"auto\", \"off\", \"optional\" or \"required\"",
+        words: &["auto", "off", "optional", "required"],
+        ..Self::FORM
+    };
+}
+
+/// What is asked of the TLS of data connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequireReuse {
+    /// Nothing.
+    Off,
+    /// That they resume the session of their control connection, or else a line in the log.
+    #[default]
+    Prefer,
+    /// That they resume it, or else they are refused.
+    Required,
+}
+
+impl From<RequireReuse> for Reuse {
+    fn from(reuse: RequireReuse) -> Self {
+        match reuse {
+            RequireReuse::Off => Self::Off,
+            RequireReuse::Prefer => Self::Prefer,
+            RequireReuse::Required => Self::Required,
+        }
+    }
+}
+
+/// Whether clients are asked for a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// They are not.
+    #[default]
+    Off,
+    /// They are, and may have none.
+    Request,
+    /// They must have one.
+    Require,
+}
+
 words! {
     Anonymous { "\"off\", \"read\" or \"write\"" "off" Off, "read" Read, "write" Write, }
     ForeignData { "\"refuse\" or \"allow\"" "refuse" Refuse, "allow" Allow, }
     Links { "\"refuse\", \"follow\" or \"hide\"" "refuse" Refuse, "follow" Follow, "hide" Hide, }
+    ClientCertificates {
+        "\"off\", \"request\" or \"require\"" "off" Off, "request" Request, "require" Require,
+    }
+    RequireReuse {
+        "\"off\", \"prefer\" or \"required\"" "off" Off, "prefer" Prefer, "required" Required,
+    }
+    TlsPolicy {
+        "\"off\", \"optional\" or \"required\""
+        "off" Off, "optional" Optional, "required" Required,
+    }
     LogFormat { "\"human\" or \"json\"" "human" Human, "json" Json, }
 }

@@ -5,15 +5,20 @@
 //! and the port goes on waiting.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use rustls::ServerConfig;
 use tokio::time::Instant;
 
 use twoport_net::clock;
 use twoport_net::data::dial::{self, From};
 use twoport_net::data::ports::{Lease, Ports};
+use twoport_net::stream::Stream;
+use twoport_net::tls::TlsError;
+use twoport_net::tls::accept::{self, Reuse};
 use twoport_proto::data;
+use twoport_proto::reason::Reason;
 use twoport_proto::server::{DataEvent, Outcome};
 use twoport_proto::time::Time;
 
@@ -41,7 +46,7 @@ pub(super) struct Channel {
     /// Whether the lease's port was announced and nobody has come yet.
     offered: bool,
     kept_until: Instant,
-    held: Option<TcpStream>,
+    held: Option<Stream>,
 }
 
 impl Channel {
@@ -113,7 +118,7 @@ impl Channel {
             }
             self.offered = false;
             self.kept_until = clock::instant(clock::now().after(KEPT));
-            self.held = Some(stream);
+            self.held = Some(stream.into());
             return DataEvent::Arrived;
         }
     }
@@ -129,12 +134,29 @@ impl Channel {
     }
 
     /// Keeps a connection until its transfer begins.
-    pub(super) fn hold(&mut self, stream: TcpStream) {
+    pub(super) fn hold(&mut self, stream: Stream) {
         self.held = Some(stream);
     }
 
+    /// Begins TLS on the connection.
+    pub(super) fn secure(&mut self, config: Arc<ServerConfig>, reuse: Reuse) -> Slot {
+        let held = self.held.take();
+        Slot::new(async move {
+            let Some(held) = held else {
+                return Finished::Secured(Err(TlsError::new(Reason::LocalError)));
+            };
+            let tcp = held.into_tcp();
+            Finished::Secured(accept::data(tcp, config, reuse, LONGEST_DIAL).await)
+        })
+    }
+
+    /// Goes on waiting: the connection that came was not proven to be the client's.
+    pub(super) const fn wait_on(&mut self) {
+        self.offered = self.lease.is_some();
+    }
+
     /// The connection, for its transfer.
-    pub(super) const fn take(&mut self) -> Option<TcpStream> {
+    pub(super) const fn take(&mut self) -> Option<Stream> {
         self.held.take()
     }
 

@@ -3,20 +3,22 @@
 //! It holds no buffer while nothing is on its way.
 
 use std::collections::VecDeque;
-use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::RecvFlags;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use rustls::ServerConfig;
 use tokio::time::timeout;
 
+use twoport_net::control::ControlStream;
+use twoport_net::tls::TlsError;
+use twoport_net::tls::accept;
 use twoport_proto::line::{LineReader, MAX_COMMAND};
+use twoport_proto::reason::Reason;
 use twoport_proto::reply::Reply;
 use twoport_proto::server::Input;
 
-use crate::serving::Serving;
+/// How long is waited for what the kernel has already.
+const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// How long a client may leave its replies unread before it counts as gone.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,9 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// nobody reads makes the kernel reset the connection, and the last reply is lost on its way.
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 64 * 1024);
 
+/// How long a handshake may take. Origin: two round trips and a slow device's arithmetic.
+const HANDSHAKE: Duration = Duration::from_secs(20);
+
 /// A control connection.
 pub(super) struct Control {
-    stream: TcpStream,
+    stream: ControlStream,
     lines: LineReader,
     read: VecDeque<Input>,
     out: Vec<u8>,
@@ -36,10 +41,7 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(stream: TcpStream, serving: &Serving) -> Self {
-        if let Err(error) = prepare(&stream, serving.keep_alive) {
-            tracing::debug!(target: "twoport", %error, "an option of the control socket was refused");
-        }
+    pub(super) fn new(stream: ControlStream) -> Self {
         let lines = LineReader::new(MAX_COMMAND);
         Self { stream, lines, read: VecDeque::new(), out: Vec::new(), lost: false, told: false }
     }
@@ -53,41 +55,56 @@ impl Control {
             if self.told {
                 return std::future::pending().await;
             }
-            let mut bytes = [0; 1024];
-            let read = match self.stream.readable().await {
-                Ok(()) => self.stream.try_read(&mut bytes),
-                Err(error) => Err(error),
-            };
-            self.take(read, &bytes);
+            self.read_more().await;
         }
     }
 
-    /// All that has come so far, the end included, asked of the kernel itself.
-    pub(super) fn read_now(&mut self) -> VecDeque<Input> {
-        while !self.told {
-            let mut bytes = [0; 1024];
-            match rustix::net::recv(&self.stream, &mut bytes, RecvFlags::DONTWAIT) {
-                Err(rustix::io::Errno::AGAIN) => break,
-                read => self.take(read.map(|(_, length)| length).map_err(Into::into), &bytes),
+    /// All that has come so far, the end included.
+    pub(super) async fn read_now(&mut self) -> VecDeque<Input> {
+        while !self.told && self.stream.has_news() {
+            // Of a TLS record there may be only a part.
+            if timeout(AT_ONCE, self.read_more()).await.is_err() {
+                break;
             }
         }
         std::mem::take(&mut self.read)
     }
 
-    fn take(&mut self, read: io::Result<usize>, bytes: &[u8]) {
-        match read {
-            Ok(length @ 1..) => {
-                self.lines.push(bytes.get(..length).unwrap_or_default());
+    async fn read_more(&mut self) {
+        let mut bytes = Vec::new();
+        match self.stream.read(&mut bytes).await {
+            Ok(1..) => {
+                self.lines.push(&bytes);
                 while let Some(line) = self.lines.next_line() {
                     self.read.push_back(line.map_or_else(Input::BadLine, Input::Line));
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Ok(0) | Err(_) => {
                 self.told = true;
                 self.read.push_back(Input::Eof);
             }
         }
+    }
+
+    /// Begins TLS. What was read in clear and not handled would be a command that nobody protected:
+    /// it ends the connection.
+    pub(super) async fn secure(&mut self, config: Arc<ServerConfig>) -> Result<(), TlsError> {
+        self.flush().await;
+        if !self.lines.is_empty() || !self.read.is_empty() {
+            return Err(TlsError::new(Reason::ClearBehindAuth));
+        }
+        let handshake = |tcp| async move {
+            let accepted = accept::control(tcp, config, HANDSHAKE).await?;
+            Ok(accepted.stream)
+        };
+        self.stream.secure(handshake).await.inspect_err(|_| self.lost = true)
+    }
+
+    /// Ends TLS, after CCC.
+    pub(super) async fn lay_bare(&mut self) {
+        self.flush().await;
+        let bared = timeout(HANDSHAKE, self.stream.lay_bare()).await;
+        self.lost |= !matches!(bared, Ok(Ok(())));
     }
 
     /// Queues a reply. One that must be alone in its segment is preceded and followed by a flush:
@@ -109,7 +126,7 @@ impl Control {
         }
         let out = std::mem::take(&mut self.out);
         if !self.lost {
-            let sent = timeout(PATIENCE, self.stream.write_all(&out)).await;
+            let sent = timeout(PATIENCE, self.stream.write(&out)).await;
             self.lost = !matches!(sent, Ok(Ok(())));
         }
     }
@@ -127,27 +144,13 @@ impl Control {
         }
         let (patience, mut most) = LINGER;
         let drained = async {
-            let mut bytes = [0; 1024];
-            while most > 0 && self.stream.readable().await.is_ok() {
-                match self.stream.try_read(&mut bytes) {
-                    Ok(length @ 1..) => most = most.saturating_sub(length),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Ok(0) | Err(_) => break,
-                }
+            let mut bytes = Vec::new();
+            while most > 0 && matches!(self.stream.read(&mut bytes).await, Ok(1..)) {
+                most = most.saturating_sub(bytes.len());
+                bytes.clear();
             }
         };
         // The time running out is as good an end as any.
         let _: Result<(), _> = timeout(patience, drained).await;
     }
-}
-
-/// No delay: a reply and the data connection it announces would wait for each other. Probes while
-/// idle: a NAT forgets a silent connection during a long transfer. Urgent bytes in line: ABOR comes
-/// with a Telnet Synch, and its line's end may be the urgent byte.
-fn prepare(stream: &TcpStream, keep_alive: Duration) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    socket.set_out_of_band_inline(true)?;
-    let probes = TcpKeepalive::new().with_time(keep_alive).with_interval(keep_alive / 4);
-    socket.set_tcp_keepalive(&probes)
 }

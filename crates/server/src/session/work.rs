@@ -13,6 +13,8 @@ use tokio::time::sleep;
 
 use twoport_net::clock;
 use twoport_net::pump::{self, Progress, PumpError, blocking};
+use twoport_net::stream::Stream;
+use twoport_net::tls::TlsError;
 use twoport_proto::command::Password;
 use twoport_proto::reason::Reason;
 use twoport_proto::server::{Outcome, Ticket};
@@ -37,6 +39,8 @@ pub(super) enum Finished {
     LoggedIn { ticket: Ticket, account: Arc<Account>, world: World },
     /// The client's data port answered or did not.
     Dialled(Result<TcpStream, Reason>),
+    /// TLS is on the data connection, or is not.
+    Secured(Result<Stream, TlsError>),
     /// The end of an upload's data came, and the moment in which it can turn out to be a cut is over.
     Received { ticket: Ticket, receiving: Receiving },
 }
@@ -186,7 +190,7 @@ impl Sendable for Rows {
 /// Sends a file or a listing.
 pub(super) fn send(
     ticket: Ticket,
-    stream: TcpStream,
+    stream: Stream,
     source: impl Sendable,
     (stall, progress): (Duration, Progress),
 ) -> Slot {
@@ -204,7 +208,7 @@ pub(super) fn send(
 /// Receives a file to the end of its data. What came before a break is kept for resume.
 pub(super) fn receive(
     ticket: Ticket,
-    stream: TcpStream,
+    stream: Stream,
     writing: Writing,
     (stall, progress): (Duration, Progress),
     cancelled: oneshot::Receiver<()>,
