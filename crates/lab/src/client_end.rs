@@ -289,7 +289,8 @@ impl ClientEnd {
         let round_trip = self.round_trip;
         let patience = transfer::Patience { reply: PATIENCE, confirm: PATIENCE, round_trip };
         let (restart, size) = (self.errand.restart, self.errand.size);
-        Plan { command: self.errand.command.clone(), direction, restart, size, patience }
+        let (command, protected) = (self.errand.command.clone(), false);
+        Plan { command, direction, restart, size, protected, patience }
     }
 }
 

@@ -17,7 +17,7 @@ use tokio_rustls::TlsStream;
 
 use crate::data::dial::canonical;
 use crate::stream::Stream;
-use crate::tls::TlsError;
+use crate::tls::{Facts, TlsError};
 
 /// How long the connection may be silent before the system probes it. Origin: it stays below the
 /// shortest idle times of NATs in use (a minute), and data flow for longer than that.
@@ -88,6 +88,12 @@ impl ControlStream {
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.socket.as_ref().is_some_and(Stream::is_tls)
+    }
+
+    /// What its handshake agreed on; nothing in clear.
+    #[must_use]
+    pub fn facts(&self) -> Option<Facts> {
+        self.socket.as_ref().and_then(Stream::facts)
     }
 
     /// Appends what came to `bytes`; 0 is the end. May be dropped at any time, nothing is lost, and

@@ -10,6 +10,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+use crate::tls::Facts;
+
 /// A connection.
 #[derive(Debug)]
 pub enum Stream {
@@ -24,6 +26,15 @@ impl Stream {
     #[must_use]
     pub const fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// What its handshake agreed on; nothing in clear.
+    #[must_use]
+    pub fn facts(&self) -> Option<Facts> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => Some(Facts::of(tls.get_ref().1)),
+        }
     }
 
     /// The connection beneath.

@@ -1,20 +1,49 @@
-//! TLS for both connections of FTP, with rustls on aws-lc: the server's end here in
-//! [`accept`], the client's beside it.
+//! TLS for both connections of FTP, with rustls on aws-lc: the server's end in [`accept`], the
+//! client's in [`connect`].
 //!
 //! It holds no policy of its own: which certificates, whom to trust and whether a data connection
 //! must resume are given.
 
 pub mod accept;
+pub mod connect;
+mod sessions;
 pub mod tickets;
+pub mod trust;
 
 use std::io;
 
-use rustls::{AlertDescription, CertificateError, Error};
+use rustls::{
+    AlertDescription, CertificateError, CommonState, Error, HandshakeKind, ProtocolVersion,
+};
 use twoport_proto::reason::Reason;
 
 /// The protocols of ALPN. `ftp` is registered for the control connection; some clients name the
 /// data connection `ftp-data`.
 pub const ALPN: [&[u8]; 2] = [b"ftp", b"ftp-data"];
+
+/// What a handshake agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The version, such as `TLS 1.3`.
+    pub version: &'static str,
+    /// The cipher suite, as its registry names it.
+    pub suite: &'static str,
+    /// Whether it resumed a session.
+    pub resumed: bool,
+}
+
+impl Facts {
+    pub(crate) fn of(session: &CommonState) -> Self {
+        let version = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            _ => "TLS",
+        };
+        let suite = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+        let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+        Self { version, suite: suite.unwrap_or("an unknown cipher"), resumed }
+    }
+}
 
 /// A handshake that led nowhere.
 #[derive(Debug)]
@@ -30,6 +59,13 @@ impl TlsError {
     #[must_use]
     pub const fn new(reason: Reason) -> Self {
         Self { reason, source: None }
+    }
+}
+
+/// What rustls refuses without a connection: a key that does not fit, say.
+impl From<Error> for TlsError {
+    fn from(error: Error) -> Self {
+        Self { reason: reason(&error), source: Some(io::Error::other(error)) }
     }
 }
 
@@ -75,6 +111,8 @@ fn certificate(error: &CertificateError) -> Reason {
             Reason::CertificateWrongName
         }
         CertificateError::Revoked => Reason::CertificateRevoked,
+        // Nobody but the verifier of `trust` says this.
+        CertificateError::ApplicationVerificationFailure => Reason::CertificateNotPinned,
         _ => Reason::CertificateInvalid,
     }
 }

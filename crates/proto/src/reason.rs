@@ -79,6 +79,8 @@ reasons! {
         "See the message of TLS for what is wrong with it.";
     CertificateMissing "certificate-missing" "A client certificate is required"
         "Give one with --certificate and --key, signed by an authority that the server trusts.";
+    CertificateNotPinned "certificate-not-pinned" "The certificate is not the one whose fingerprint was given"
+        "Either it was renewed: ask who runs the server for the new fingerprint; or somebody is between.";
     CertificateNotYetValid "certificate-not-yet-valid" "The certificate is not valid yet"
         "Check the clock of this machine.";
     CertificateRefusedByPeer "certificate-refused-by-peer" "The peer did not accept the certificate"
@@ -237,6 +239,8 @@ reasons! {
         "PORT carries an IPv4 address only. EPRT works for both.";
     PrivilegedPort "privileged-port" "Can't connect over a privileged port"
         "Data ports below 1024 are refused, whatever listens there (RFC 2577 §3).";
+    ProtectionRefused "protection-refused" "The server does not protect data connections"
+        "It refused PROT P. With --tls auto data go in clear; names and passwords are protected all the same.";
     ProtectionUnknown "protection-unknown" "Unknown level of protection: use PROT C or PROT P"
         "RFC 2228 §3 has the levels C, S, E and P.";
     ProtectionUnsupported "protection-unsupported" "TLS has no such level of protection: use PROT C or PROT P"
@@ -301,6 +305,8 @@ reasons! {
         "Both ends need TLS 1.2 or 1.3 with AES-GCM or ChaCha20-Poly1305; old devices may know only older ones.";
     TlsNotResumed "tls-not-resumed" "The data connection did not resume the TLS session of its control connection"
         "By that the server knows that both are the same client's. Let the client resume (curl, lftp and FileZilla do), or set require-reuse = \"prefer\".";
+    TlsRefused "tls-refused" "The server refuses TLS"
+        "It said no to AUTH TLS, or somebody between did. Nothing secret was sent. If clear text will do, use ftp:// with --tls auto.";
     TlsRequired "tls-required" "TLS is required: send AUTH TLS first"
         "The server, or the account, allows no login in clear.";
     TlsSilent "tls-handshake-timeout" "The TLS handshake did not end in time"

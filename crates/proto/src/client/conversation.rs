@@ -20,6 +20,8 @@ pub enum Input<'a> {
     Command(&'a Command),
     /// Bytes came.
     Bytes(&'a [u8]),
+    /// TLS begins now: what came behind the last reply came in clear, from whomever.
+    Secure,
     /// The peer closed, or the network broke the connection.
     Eof,
     /// The deadline is reached.
@@ -126,6 +128,7 @@ impl Conversation {
                 self.reader.push(now, bytes);
                 self.read(now);
             }
+            Input::Secure => self.secure(),
             Input::Eof => self.eof(now),
             Input::Timer => {
                 self.read(now);
@@ -223,6 +226,16 @@ impl Conversation {
             self.closed = Some(Reason::ControlClosing);
         }
         self.effects.push_back(Effect::Stray(reply));
+    }
+
+    /// Anything that is left of the clear text would be taken for a reply to a later command (curl
+    /// 983): then the conversation is over. [`closed`](Self::closed) says so.
+    fn secure(&mut self) {
+        let silent = self.effects.is_empty() && self.parked.is_none() && !self.reader.has_noise();
+        if !silent {
+            self.effects.clear();
+            self.lose(Reason::ClearBehindAuth);
+        }
     }
 
     fn timer(&mut self, now: Time) {

@@ -1,13 +1,15 @@
-//! From the greeting to a session in TYPE I: USER, PASS, ACCT, then FEAT and UTF-8 where they are offered.
+//! From the greeting to a session in TYPE I: USER, PASS, ACCT, under TLS the protection of data
+//! connections (PBSZ, PROT), then FEAT and UTF-8 where they are offered.
 //!
-//! It begins with the greeting's reply and does no TLS.
+//! TLS itself begins before it, see [`Secure`](super::Secure).
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::facts::Features;
+use super::secure::{Policy, Start};
 use crate::code::{Class, Code};
-use crate::command::{Command, Opts, Password, Representation};
+use crate::command::{Command, Opts, Password, Protection, Representation};
 use crate::reason::Reason;
 use crate::reply::Reply;
 use crate::time::Time;
@@ -59,12 +61,16 @@ pub struct Welcome {
     pub features: Features,
     /// Whether the server took TYPE I.
     pub image: bool,
+    /// Whether data connections are under TLS.
+    pub protected: bool,
 }
 
 /// The machine.
 #[derive(Debug)]
 pub struct Login {
     credentials: Credentials,
+    /// For data connections.
+    protection: Policy,
     state: State,
     welcome: Welcome,
     effects: VecDeque<Effect>,
@@ -76,6 +82,8 @@ enum State {
     ExpectUser,
     ExpectPass,
     ExpectAcct,
+    ExpectPbsz,
+    ExpectProt,
     ExpectFeat,
     ExpectOpts,
     ExpectType,
@@ -87,7 +95,20 @@ impl Login {
     #[must_use]
     pub fn new(credentials: Credentials) -> Self {
         let (state, welcome) = (State::ExpectGreeting, Welcome::default());
-        Self { credentials, state, welcome, effects: VecDeque::new() }
+        let protection = Policy::Off;
+        Self { credentials, protection, state, welcome, effects: VecDeque::new() }
+    }
+
+    /// A login behind [`Secure`](super::Secure). `protection` is what is wanted for data
+    /// connections: off where the control connection is in clear (RFC 4217 §9).
+    #[must_use]
+    pub fn behind(start: Start, credentials: Credentials, protection: Policy) -> Self {
+        let mut login = Self { protection, ..Self::new(credentials) };
+        match start {
+            Start::Greeted(reply) => login.greeting(reply),
+            Start::Anew => login.user(),
+        }
+        login
     }
 
     /// Takes one input.
@@ -98,6 +119,11 @@ impl Login {
             Input::Reply(reply) => match self.state {
                 State::ExpectGreeting => self.greeting(reply),
                 State::ExpectUser | State::ExpectPass | State::ExpectAcct => self.step(reply),
+                // Its answer decides nothing: who wants none says 5yz and takes PROT.
+                State::ExpectPbsz => {
+                    self.send(State::ExpectProt, Command::Prot(Protection::Private));
+                }
+                State::ExpectProt => self.prot(reply),
                 State::ExpectFeat => self.feat(&reply),
                 State::ExpectOpts => self.send(State::ExpectType, TYPE_I),
                 State::ExpectType => self.done(&reply),
@@ -120,13 +146,8 @@ impl Login {
     /// A 230 in place of the 220 needs no login at all (some printers and bouncers).
     fn greeting(&mut self, reply: Reply) {
         match reply.code.class() {
-            Class::Completion if reply.code == Code::LOGGED_IN => {
-                self.send(State::ExpectFeat, Command::Feat);
-            }
-            Class::Completion => {
-                let user = Command::User(self.credentials.user.clone());
-                self.send(State::ExpectUser, user);
-            }
+            Class::Completion if reply.code == Code::LOGGED_IN => self.logged_in(),
+            Class::Completion => self.user(),
             Class::TransientNegative | Class::PermanentNegative => self.refused(reply),
             Class::Preliminary | Class::Intermediate => {
                 self.fail(Reason::ReplyMalformed, Some(reply));
@@ -138,7 +159,7 @@ impl Login {
     /// 2228), any 3yz asks for the next of the three.
     fn step(&mut self, reply: Reply) {
         match (reply.code.class(), self.state) {
-            (Class::Completion, _) => self.send(State::ExpectFeat, Command::Feat),
+            (Class::Completion, _) => self.logged_in(),
             (Class::Intermediate, State::ExpectUser) if reply.code != Code::NEED_ACCOUNT => {
                 let password = Command::Pass(self.credentials.password.clone());
                 self.send(State::ExpectPass, password);
@@ -155,6 +176,29 @@ impl Login {
                 self.fail(Reason::ReplyMalformed, Some(reply));
             }
             (Class::TransientNegative | Class::PermanentNegative, _) => self.refused(reply),
+        }
+    }
+
+    fn user(&mut self) {
+        let user = Command::User(self.credentials.user.clone());
+        self.send(State::ExpectUser, user);
+    }
+
+    /// RFC 4217 §9: data connections begin in clear, and PBSZ comes before PROT.
+    fn logged_in(&mut self) {
+        if self.protection == Policy::Off {
+            self.send(State::ExpectFeat, Command::Feat);
+        } else {
+            self.send(State::ExpectPbsz, Command::Pbsz(0));
+        }
+    }
+
+    fn prot(&mut self, reply: Reply) {
+        self.welcome.protected = reply.code.class() == Class::Completion;
+        if self.protection == Policy::Required && !self.welcome.protected {
+            self.fail(Reason::ProtectionRefused, Some(reply));
+        } else {
+            self.send(State::ExpectFeat, Command::Feat);
         }
     }
 

@@ -4,7 +4,8 @@
 //! drained of its effects (`poll`) until `None`, and says when it wants to be woken (`deadline`).
 //!
 //! [`Conversation`] turns bytes into replies and keeps one command outstanding. On top of it stand
-//! [`Login`], [`Open`] (the data connection) and [`Transfer`]: commands out, replies in. All else
+//! [`Secure`] (TLS), [`Login`], [`Open`] (the data connection) and [`Transfer`]: commands out, replies
+//! in. All else
 //! a client does is one command and one reply, plain code of the driver.
 
 pub mod conversation;
@@ -12,10 +13,12 @@ mod facts;
 pub mod login;
 pub mod open;
 pub mod replies;
+pub mod secure;
 pub mod transfer;
 
 pub use self::conversation::Conversation;
 pub use self::facts::{Features, date_in, size_in};
 pub use self::login::Login;
 pub use self::open::Open;
+pub use self::secure::Secure;
 pub use self::transfer::Transfer;

@@ -131,7 +131,7 @@ impl Transfer {
 
     fn begin(&mut self, now: Time) {
         self.effects.push_back(Effect::Command(self.plan.command.clone()));
-        if self.plan.direction == Direction::Upload {
+        if self.plan.direction == Direction::Upload || self.plan.protected {
             let wait = self.plan.patience.round_trip.saturating_mul(3).max(START_UPLOAD);
             self.deadline = Some(now.after(wait));
         } else {
@@ -235,6 +235,9 @@ impl Transfer {
             // Nothing explains it better: the server still tries, and answers when it gives up.
             Data::Failed(reason @ Reason::ActiveNotConnected, _) => self.failed(reason),
             Data::Failed(reason, _) if answered || self.lost.is_some() => self.failed(reason),
+            Data::Failed(..) if self.complete() => {
+                self.deadline = Some(now.after(self.confirm()));
+            }
             Data::Failed(..) => self.deadline = Some(now.after(EXPLAIN)),
         }
     }
@@ -308,7 +311,7 @@ impl Transfer {
     }
 
     fn failed(&mut self, reason: Reason) {
-        let nothing = self.bytes() == 0 && !self.opened;
+        let nothing = self.bytes() == 0 && (!self.opened || is_handshake(reason));
         let unconnected = reason == Reason::ActiveNotConnected;
         let verdict = if nothing || unconnected {
             Verdict::Refused(reason)
@@ -326,7 +329,11 @@ impl Transfer {
         self.over = true;
         self.deadline = None;
         let (bytes, complete) = (self.bytes(), self.complete());
-        self.effects.push_back(Effect::Done(Outcome { verdict, bytes, complete, reply }));
+        let warning = match (self.data, verdict) {
+            (Data::Failed(reason @ Reason::TlsTruncated, _), Verdict::Confirmed) => Some(reason),
+            _ => None,
+        };
+        self.effects.push_back(Effect::Done(Outcome { verdict, bytes, complete, warning, reply }));
     }
 
     const fn bytes(&self) -> u64 {
@@ -373,6 +380,27 @@ impl Transfer {
     fn look(&self) -> Duration {
         self.plan.patience.round_trip.saturating_mul(2).max(LOOK)
     }
+}
+
+/// Whether a data connection failed before it could carry a byte.
+const fn is_handshake(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::AlpnRefused
+            | Reason::CertificateExpired
+            | Reason::CertificateInvalid
+            | Reason::CertificateMissing
+            | Reason::CertificateNotPinned
+            | Reason::CertificateNotYetValid
+            | Reason::CertificateRefusedByPeer
+            | Reason::CertificateRevoked
+            | Reason::CertificateUnknownIssuer
+            | Reason::CertificateWrongName
+            | Reason::TlsFailed
+            | Reason::TlsIncompatible
+            | Reason::TlsNotResumed
+            | Reason::TlsSilent
+    )
 }
 
 fn restates(code: Code) -> bool {

@@ -140,6 +140,9 @@ pub const fn code(reason: Reason) -> Code {
         | R::ReplyMissing
         | R::ReplyTooLong
         | R::RestartRefused
-        | R::ServerBusy => Code::LOCAL_ERROR,
+        | R::ServerBusy
+        | R::CertificateNotPinned
+        | R::ProtectionRefused
+        | R::TlsRefused => Code::LOCAL_ERROR,
     }
 }

@@ -134,3 +134,25 @@ fn no_argument_becomes_a_second_command() {
     let evil = Command::Retr(FtpPath::from(&b"a\r\nDELE b"[..]));
     assert_eq!(peer.does(20, Input::Command(&evil)), ["lost bad-name"]);
 }
+
+/// Curl case 983: what follows the 234 in clear is never the answer to a command under TLS.
+#[test]
+fn clear_text_behind_the_234_ends_the_conversation() {
+    let auth = Command::Auth(crate::command::Mechanism::Tls);
+    for behind in ["331 Password?\r\n", "3", "230-In\r\n", "nonsense\r\n"] {
+        let mut peer = Peer::greeted();
+        peer.hears(20, &auth);
+        let both = alloc::format!("234 Go on.\r\n{behind}");
+        peer.0.handle(at(30), Input::Bytes(both.as_bytes()));
+        assert!(matches!(peer.0.poll(), Some(Effect::Reply(_))));
+        assert!(peer.does(31, Input::Secure).is_empty(), "{behind:?}");
+        assert_eq!(peer.0.closed(), Some(Reason::ClearBehindAuth), "{behind:?}");
+        let user = Command::User(b"ann".to_vec());
+        assert_eq!(peer.does(32, Input::Command(&user)), ["lost clear-text-behind-auth"]);
+    }
+    let mut peer = Peer::greeted();
+    peer.hears(20, &auth);
+    assert_eq!(peer.says(30, "234 Go on."), ["reply 234"]);
+    assert!(peer.does(31, Input::Secure).is_empty());
+    assert_eq!(peer.0.closed(), None);
+}

@@ -105,3 +105,36 @@ fn no_password_is_shown() {
     let shown = alloc::format!("{:?} {:?}", ann(), Login::new(ann()));
     assert!(!shown.contains("secret") && !shown.contains("books"), "{shown}");
 }
+
+#[test]
+fn under_tls_the_data_are_protected_before_anything_is_listed() {
+    for (policy, prot, end) in [
+        (Policy::Required, 200, "in 0 true, protected"),
+        (Policy::Auto, 200, "in 0 true, protected"),
+        (Policy::Auto, 534, "in 0 true, in clear"),
+        (Policy::Required, 534, "out protection-refused"),
+    ] {
+        let mut login = Login::behind(Start::Anew, ann(), policy);
+        let mut seen = vec![];
+        let mut replies = [331, 230, 503, prot, 500, 200].into_iter();
+        while let Some(effect) = login.poll() {
+            match effect {
+                Effect::Command(command) => {
+                    let mut line = vec![];
+                    command.encode(&mut line).unwrap();
+                    seen.push(line.trim_ascii().escape_ascii().to_string());
+                    let digits = replies.next().unwrap().to_string().into_bytes();
+                    let code = Code::parse(digits.try_into().unwrap()).unwrap();
+                    login.handle(Time::ZERO, Input::Reply(Reply::line(code, "Said.")));
+                }
+                Effect::Done(welcome) => {
+                    let data = if welcome.protected { "protected" } else { "in clear" };
+                    seen.push(alloc::format!("in 0 {}, {data}", welcome.image));
+                }
+                Effect::Failed(reason, _) => seen.push(alloc::format!("out {reason}")),
+            }
+        }
+        assert_eq!(seen[..4], ["USER ann", "PASS secret", "PBSZ 0", "PROT P"]);
+        assert_eq!(seen.last().unwrap(), end, "{policy:?}");
+    }
+}

@@ -31,6 +31,9 @@ pub struct Plan {
     /// The whole file's length as SIZE or MLSD said it, in TYPE I only. 0 is not trusted: servers
     /// say it for files they do not look at.
     pub size: Option<u64>,
+    /// Whether the data connection is under TLS: its handshake waits for the 1yz, which some
+    /// servers send before they accept.
+    pub protected: bool,
     /// How long the reply to the verb may take, and the final reply to an upload.
     pub patience: Patience,
 }
@@ -94,6 +97,8 @@ pub struct Outcome {
     pub bytes: u64,
     /// Whether a length was announced, and reached.
     pub complete: bool,
+    /// What was not as it should be though all data are there: TLS's own end was missing.
+    pub warning: Option<Reason>,
     /// The final reply, if one came.
     pub reply: Option<Reply>,
 }

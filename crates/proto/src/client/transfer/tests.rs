@@ -20,7 +20,7 @@ fn plan(direction: Direction, size: Option<u64>, restart: u64) -> Plan {
         Direction::Listing => Command::Mlsd(None),
         Direction::Upload => Command::Stor(path),
     };
-    Plan { command, direction, restart, size, patience: PATIENCE }
+    Plan { command, direction, restart, size, protected: false, patience: PATIENCE }
 }
 
 struct Run {
@@ -46,7 +46,10 @@ impl Run {
                 Effect::Start => "start".to_string(),
                 Effect::Stop => "stop".to_string(),
                 Effect::Done(outcome) => match outcome.verdict {
-                    Verdict::Confirmed => alloc::format!("confirmed {}", outcome.bytes),
+                    Verdict::Confirmed => match outcome.warning {
+                        None => alloc::format!("confirmed {}", outcome.bytes),
+                        Some(why) => alloc::format!("confirmed {} but {why}", outcome.bytes),
+                    },
                     Verdict::Unconfirmed(why) => alloc::format!("unconfirmed {why}"),
                     Verdict::Truncated(why) => alloc::format!("truncated {why}"),
                     Verdict::Refused(why) => alloc::format!("refused {why}"),
@@ -72,6 +75,8 @@ impl Run {
             }
             ("eof", _) => Input::DataEnded { bytes },
             ("reset", _) => Input::DataFailed { reason: Reason::DataReset, bytes },
+            ("cut", _) => Input::DataFailed { reason: Reason::TlsTruncated, bytes },
+            ("stranger", _) => Input::DataFailed { reason: Reason::CertificateWrongName, bytes },
             ("nobody", _) => Input::DataFailed { reason: Reason::ActiveNotConnected, bytes },
             ("lost", _) => Input::Lost(Reason::ControlLost),
             ("wait", _) => {
@@ -244,4 +249,41 @@ fn restart() {
     assert_eq!(run.word("350 "), "RETR a; start");
     let (last, _) = end(plan(Direction::Download, Some(100), 40), &["502 No."]);
     assert_eq!(last, "refused restart-refused");
+}
+
+fn protected(direction: Direction, size: Option<u64>) -> Plan {
+    Plan { protected: true, ..plan(direction, size, 0) }
+}
+
+#[test]
+fn under_tls_the_handshake_waits_for_the_1yz() {
+    for direction in [Direction::Download, Direction::Listing, Direction::Upload] {
+        let mut run = Run::new(protected(direction, None));
+        assert!(!run.effects().contains("start"), "{direction:?}");
+        assert_eq!(run.word("150 "), "start", "{direction:?}");
+    }
+    let mut run = Run::new(protected(Direction::Download, None));
+    run.effects();
+    assert_eq!(run.word("wait"), "start", "a server that sends no 1yz");
+    let mut run = Run::new(protected(Direction::Download, None));
+    run.effects();
+    assert_eq!(run.word("550 "), "refused control-refused");
+}
+
+#[test]
+fn a_missing_end_of_tls_is_a_warning_where_the_length_is_right() {
+    let end = |size, words: &[&str]| end(protected(Direction::Download, size), words).0;
+    let whole = ["150 ", "bytes 100", "cut", "226 "];
+    assert_eq!(end(Some(100), &whole), "confirmed 100 but tls-truncated");
+    assert_eq!(end(None, &whole), "truncated tls-truncated");
+    assert_eq!(end(Some(101), &whole), "truncated tls-truncated");
+    let late = ["150 ", "bytes 100", "226 ", "cut"];
+    assert_eq!(end(Some(100), &late), "confirmed 100 but tls-truncated");
+}
+
+#[test]
+fn a_handshake_that_fails_has_transferred_nothing() {
+    let end = |words: &[&str]| end(protected(Direction::Upload, None), words).0;
+    assert_eq!(end(&["150 ", "stranger", "425 "]), "refused certificate-wrong-name");
+    assert_eq!(end(&["150 ", "stranger", "wait"]), "refused certificate-wrong-name");
 }

@@ -1,0 +1,156 @@
+//! Whom a client trusts: the platform's authorities, others, one certificate, or anybody.
+//!
+//! It reads no files but those of the platform.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls_platform_verifier::Verifier;
+
+use super::TlsError;
+
+/// The SHA-256 of a certificate in DER: what `openssl x509 -fingerprint -sha256` shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl Fingerprint {
+    /// That of a certificate.
+    #[must_use]
+    pub fn of(certificate: &[u8]) -> Option<Self> {
+        let hash = TLS13_AES_128_GCM_SHA256.tls13()?.common.hash_provider.hash(certificate);
+        hash.as_ref().try_into().ok().map(Self)
+    }
+
+    /// Reads 64 hexadecimal digits, with or without colons between the bytes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        let bytes: Option<Vec<u8>> = text
+            .chunks(2)
+            .map(|pair| match pair {
+                [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+                _ => None,
+            })
+            .collect();
+        bytes?.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, Debug, Default)]
+pub enum Trust {
+    /// Those signed by the authorities of the platform.
+    #[default]
+    Platform,
+    /// Those signed by these authorities, or these themselves, and no others.
+    Authorities(Vec<CertificateDer<'static>>),
+    /// This one alone, whoever signed it and whatever its name.
+    Pin(Fingerprint),
+    /// All: against eavesdroppers only.
+    Anybody,
+}
+
+impl Trust {
+    /// What rustls asks.
+    pub(super) fn verifier(
+        &self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+        Ok(match self {
+            Self::Platform => Arc::new(Verifier::new(Arc::clone(provider))?),
+            Self::Authorities(authorities) => {
+                let mut roots = RootCertStore::empty();
+                for authority in authorities {
+                    roots.add(authority.clone())?;
+                }
+                let roots = Arc::new(roots);
+                WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+                    .build()
+                    .map_err(|error| Error::General(error.to_string()))?
+            }
+            Self::Pin(pin) => Arc::new(OneOrAll(Some(*pin), Arc::clone(provider))),
+            Self::Anybody => Arc::new(OneOrAll(None, Arc::clone(provider))),
+        })
+    }
+}
+
+/// Believes the pinned certificate, or all. That the peer holds its key is checked all the same.
+#[derive(Debug)]
+struct OneOrAll(Option<Fingerprint>, Arc<CryptoProvider>);
+
+impl ServerCertVerifier for OneOrAll {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.0.is_none() || self.0 == Fingerprint::of(leaf) {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(CertificateError::ApplicationVerificationFailure.into())
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, leaf, signed, &self.1.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, leaf, signed, &self.1.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.1.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_read_in_both_ways_it_is_written() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let pin = Fingerprint::of(b"").unwrap();
+        assert_eq!(pin.to_string(), empty);
+        assert_eq!(Fingerprint::parse(empty), Some(pin));
+        let pairs: Vec<_> = empty.as_bytes().chunks(2).map(<[u8]>::escape_ascii).collect();
+        let colons = pairs.iter().map(ToString::to_string).collect::<Vec<_>>().join(":");
+        assert_eq!(Fingerprint::parse(&colons.to_uppercase()), Some(pin));
+        for bad in ["", "e3b0", &empty[1..], &format!("{empty}00"), &empty.replace('e', "g")] {
+            assert_eq!(Fingerprint::parse(bad), None, "{bad}");
+        }
+    }
+}
