@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use twoport_proto::client::open::Mode;
 
+use crate::tls::Tls;
 use crate::trace::Observer;
 
 /// The settings of a session. Cheap to clone.
@@ -16,6 +17,8 @@ use crate::trace::Observer;
 pub struct Config {
     /// How data connections are set up. Default: the whole ladder.
     pub mode: Mode,
+    /// Whether TLS is used, whom it trusts, and what it shows.
+    pub tls: Tls,
     /// For name lookup and each connection. Default 20 s: a lost SYN is repeated after 1, 3, 7 and
     /// 15 s, so that four losses are survived. In mode auto, a data connection is given up earlier
     /// where another mode is left.
@@ -49,6 +52,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             mode: Mode::Auto,
+            tls: Tls::default(),
             connect_timeout: Duration::from_secs(20),
             reply_timeout: Duration::from_secs(30),
             confirm_timeout: Duration::from_secs(60),
@@ -80,6 +84,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("mode", &self.mode)
+            .field("tls", &self.tls)
             .field("connect_timeout", &self.connect_timeout)
             .field("reply_timeout", &self.reply_timeout)
             .field("confirm_timeout", &self.confirm_timeout)

@@ -17,9 +17,9 @@ use twoport_proto::code::Code;
 use twoport_proto::command::Command;
 use twoport_proto::reason::Reason;
 
-use self::moving::{Channel, Moving};
+use self::moving::{Channel, Moving, Shield};
 pub(crate) use self::moving::{Pump, Receive, Transmit, blocking};
-use crate::error::{Class, Error};
+use crate::error::{Class, Error, is_tls};
 use crate::session::Session;
 use crate::trace::Trace;
 use crate::wire::Event;
@@ -142,6 +142,7 @@ impl Session {
         let accept = self.accept_patience();
         let mut moving =
             Moving::new(channel, job.progress.clone(), self.config.stall_timeout, accept);
+        moving.shield = self.shield();
         let peer = self.wire.control.peer();
         let mut lost = false;
         loop {
@@ -172,6 +173,13 @@ impl Session {
         }
     }
 
+    /// The TLS of a data connection: the control connection's, so that it resumes its sessions.
+    fn shield(&self) -> Option<Shield> {
+        let guard = self.guard.clone().filter(|_| self.welcome.protected)?;
+        let (patience, observer) = (self.config.connect_timeout, self.config.observer.clone());
+        Some(Shield { guard, patience, observer })
+    }
+
     /// On the ladder the verdict is wanted soon: a server that reaches us does it at its first or
     /// second SYN, which is a second later.
     fn accept_patience(&self) -> Duration {
@@ -194,6 +202,7 @@ impl Session {
             direction: job.direction,
             restart: job.restart,
             size: job.size,
+            protected: self.welcome.protected,
             patience,
         }
     }
@@ -202,6 +211,9 @@ impl Session {
 /// Whether the data connection itself was the trouble, so that another mode may do.
 fn is_unusable(outcome: &Outcome) -> bool {
     let Verdict::Refused(reason) = outcome.verdict else { return false };
+    if is_tls(reason) {
+        return false;
+    }
     let no_data = |code: Code| code == Code::NO_DATA_CONNECTION;
     reason == Reason::ActiveNotConnected
         || outcome.reply.as_ref().is_some_and(|reply| no_data(reply.code))

@@ -33,6 +33,8 @@ pub enum Class {
     Local = 10,
     /// The peer speaks no FTP, or nonsense.
     Protocol = 11,
+    /// TLS was refused or failed, or a certificate is not believed.
+    Tls = 12,
 }
 
 impl Class {
@@ -56,6 +58,7 @@ impl Class {
             Self::Timeout => "timeout",
             Self::Local => "local",
             Self::Protocol => "protocol",
+            Self::Tls => "tls",
         }
     }
 }
@@ -158,9 +161,34 @@ fn class_of(reason: Reason, reply: Option<&Reply>) -> Class {
         Reason::ReplyMalformed | Reason::ReplyTooLong | Reason::NotFtp => Class::Protocol,
         Reason::AllModesFailed | Reason::ActiveNotConnected => Class::NoData,
         Reason::BadName => Class::Usage,
+        reason if is_tls(reason) => Class::Tls,
         _ if reply.is_some_and(|reply| reply.code == Code::NO_DATA_CONNECTION) => Class::NoData,
         _ => Class::Refused,
     }
+}
+
+/// Whether a reason is about TLS on a connection, rather than about the data on it.
+pub(crate) const fn is_tls(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::AlpnRefused
+            | Reason::CertificateExpired
+            | Reason::CertificateInvalid
+            | Reason::CertificateMissing
+            | Reason::CertificateNotPinned
+            | Reason::CertificateNotYetValid
+            | Reason::CertificateRefusedByPeer
+            | Reason::CertificateRevoked
+            | Reason::CertificateUnknownIssuer
+            | Reason::CertificateWrongName
+            | Reason::ClearBehindAuth
+            | Reason::ProtectionRefused
+            | Reason::TlsFailed
+            | Reason::TlsIncompatible
+            | Reason::TlsNotResumed
+            | Reason::TlsRefused
+            | Reason::TlsSilent
+    )
 }
 
 impl fmt::Display for Error {

@@ -68,7 +68,8 @@ impl Session {
             if at > 0 && size == Some(at) {
                 // The last byte came, only the end was lost.
                 let outcome = Outcome::Confirmed;
-                let report = Report { outcome, bytes: 0, resumed_at: at, step: None, restarted };
+                let (warning, step) = (None, None);
+                let report = Report { outcome, bytes: 0, resumed_at: at, step, warning, restarted };
                 return self.commit(parts, modified, options, report).await;
             }
             let moved = self.retrieve(remote, &parts, &note, at, options).await?;
@@ -80,7 +81,8 @@ impl Session {
             let moved = finish(local, &parts, moved, options).await?;
             let outcome = judge(remote, &parts, &moved)?;
             let bytes = moved.outcome.bytes;
-            let report = Report { outcome, bytes, resumed_at: at, step, restarted };
+            let warning = moved.outcome.warning;
+            let report = Report { outcome, bytes, resumed_at: at, step, warning, restarted };
             return self.commit(parts, modified, options, report).await;
         }
     }
@@ -121,7 +123,8 @@ impl Session {
         };
         let step = Some(moved.step);
         let bytes = moved.outcome.bytes;
-        Ok(Report { outcome, bytes, resumed_at: 0, step, restarted: None })
+        let warning = moved.outcome.warning;
+        Ok(Report { outcome, bytes, resumed_at: 0, step, warning, restarted: None })
     }
 
     /// Length and date. A length means something in TYPE I only.

@@ -34,9 +34,17 @@
 //! | 9 | [`Class::Timeout`] | no answer, or no byte moved, in time |
 //! | 10 | [`Class::Local`] | a local file or directory failed |
 //! | 11 | [`Class::Protocol`] | the peer speaks no FTP, or nonsense |
+//! | 12 | [`Class::Tls`] | TLS was refused or failed, or the server's certificate is not believed |
 //!
 //! A transfer that is complete by its length but not confirmed is no error here: its [`Report`]
 //! says [`Outcome::Unconfirmed`], and [`Outcome::exit_code`] gives the 8.
+//!
+//! # TLS
+//!
+//! `ftpes://` begins in clear, and goes on only under TLS; `ftps://` is under TLS from the first byte
+//! (port 990); `ftp://` follows [`Tls::policy`]. Certificates are verified by default, those of data
+//! connections against the name of the control connection, whose TLS sessions they resume. A session
+//! that was under TLS once never goes on in clear.
 //!
 //! # Files that arrive
 //!
@@ -61,6 +69,7 @@ mod put;
 mod report;
 mod resume;
 mod session;
+mod tls;
 mod trace;
 mod url;
 mod walk;
@@ -74,12 +83,17 @@ pub use self::ops::join;
 pub use self::put::PutOptions;
 pub use self::report::{Outcome, Report};
 pub use self::session::Session;
+pub use self::tls::{Tls, Trust};
 pub use self::trace::{Observer, Trace};
-pub use self::url::Url;
+pub use self::url::{Scheme, Url};
 pub use self::walk::{TreeFile, TreeReport};
 pub use twoport_net::pump::Progress;
+pub use twoport_net::tls::Facts;
+pub use twoport_net::tls::connect::Versions;
+pub use twoport_net::tls::trust::Fingerprint;
 pub use twoport_proto::client::login::Credentials;
 pub use twoport_proto::client::open::{Failure, Mode, Step};
+pub use twoport_proto::client::secure::Policy;
 pub use twoport_proto::command::{Password, Representation};
 pub use twoport_proto::path::FtpPath;
 pub use twoport_proto::reason::Reason;

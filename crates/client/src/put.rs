@@ -73,8 +73,8 @@ impl Session {
         let mut resume = self.resume_put(remote, length, options).await?;
         if resume.at() > 0 && resume.at() == length {
             let outcome = Outcome::Confirmed;
-            let (resumed_at, restarted) = (length, None);
-            return Ok(Report { outcome, bytes: 0, resumed_at, step: None, restarted });
+            let (resumed_at, step, warning, restarted) = (length, None, None, None);
+            return Ok(Report { outcome, bytes: 0, resumed_at, step, warning, restarted });
         }
         let mut moved = self.store_file(local, remote, resume, options).await?;
         let refused = Verdict::Refused(Reason::RestartRefused);
@@ -177,7 +177,8 @@ impl Session {
             return Err(Error::new(Class::Truncated, subject).because(Reason::LengthShort));
         }
         let (bytes, step) = (moved.outcome.bytes, Some(moved.step));
-        Ok(Report { outcome, bytes, resumed_at: at, step, restarted: None })
+        let warning = moved.outcome.warning;
+        Ok(Report { outcome, bytes, resumed_at: at, step, warning, restarted: None })
     }
 }
 

@@ -45,6 +45,9 @@ pub struct Report {
     pub resumed_at: u64,
     /// How the data connection was set up; `None` if none was needed.
     pub step: Option<Step>,
+    /// What was not as it should be though all data are there: the data connection did not end as
+    /// TLS ends.
+    pub warning: Option<Reason>,
     /// Why it began anew though it was to be resumed.
     pub restarted: Option<Reason>,
 }

@@ -1,4 +1,5 @@
-//! A session: connected and logged in, with what is known of the server.
+//! A session: connected, under TLS where that is wanted, and logged in, with what is known of the
+//! server.
 //!
 //! It connects, and connects again where a data set-up cost the control connection. What is done
 //! with a session stands in `ops`, `get`, `put` and `walk`.
@@ -8,10 +9,13 @@ use std::net::SocketAddr;
 use twoport_net::clock;
 use twoport_net::control::ControlStream;
 use twoport_net::data::ports::Ports;
+use twoport_net::tls::Facts;
+use twoport_net::tls::connect::Guard;
 use twoport_proto::client::conversation::Patience;
-use twoport_proto::client::login::{Credentials, Effect, Input, Welcome};
+use twoport_proto::client::login::{self, Credentials, Welcome};
 use twoport_proto::client::open::Step;
-use twoport_proto::client::{Conversation, Features, Login};
+use twoport_proto::client::secure::{self, Policy, Start};
+use twoport_proto::client::{Conversation, Features, Login, Secure};
 use twoport_proto::code::{Class as ReplyClass, Code};
 use twoport_proto::command::{Command, Representation};
 use twoport_proto::reason::Reason;
@@ -19,7 +23,9 @@ use twoport_proto::reply::Reply;
 
 use crate::config::Config;
 use crate::error::{Class, Error};
-use crate::url::Url;
+use crate::tls::{self, failed};
+use crate::trace::Trace;
+use crate::url::{Scheme, Url};
 use crate::wire::{Event, Wire};
 
 /// How long QUIT waits for its reply: servers that never answer it are measured.
@@ -38,6 +44,11 @@ pub struct Session {
     pub(crate) ports: Ports,
     /// Whether SIZE, MDTM and MLSD are worth asking; an unknown verb is not asked twice.
     pub(crate) knows: Knows,
+    /// The TLS of this very control connection; none in clear.
+    pub(crate) guard: Option<Guard>,
+    /// What is wanted. Once there was TLS, it is required: the next connection is no downgrade.
+    policy: Policy,
+    scheme: Scheme,
     representation: Option<Representation>,
     credentials: Credentials,
     host: String,
@@ -64,6 +75,7 @@ impl Session {
     /// # Errors
     /// [`Class::Connect`], [`Class::Login`], [`Class::Timeout`] or [`Class::Protocol`].
     pub async fn connect(url: &Url, config: Config) -> Result<Self, Error> {
+        let policy = tls::policy(url, &config.tls)?;
         let credentials = url.credentials().cloned().unwrap_or_default();
         let (control, round_trip) = dial_any(url.host(), url.port(), &config).await?;
         let peer = control.peer();
@@ -77,12 +89,15 @@ impl Session {
             worked: None,
             ports,
             knows,
+            guard: None,
+            policy,
+            scheme: url.scheme(),
             representation: None,
             credentials,
             host: url.host().to_owned(),
             peer,
         };
-        session.log_in().await?;
+        session.begin().await?;
         session.knows.mlsd = session.welcome.features.has_mlsd();
         Ok(session)
     }
@@ -91,6 +106,18 @@ impl Session {
     #[must_use]
     pub const fn features(&self) -> &Features {
         &self.welcome.features
+    }
+
+    /// What the control connection's handshake agreed on; `None` in clear.
+    #[must_use]
+    pub fn tls(&self) -> Option<Facts> {
+        self.wire.control.facts()
+    }
+
+    /// Whether data connections are under TLS.
+    #[must_use]
+    pub const fn is_protected(&self) -> bool {
+        self.welcome.protected
     }
 
     /// The server's address.
@@ -148,36 +175,101 @@ impl Session {
         let round_trip = clock::now().since(started);
         self.wire = wire(control, round_trip, &self.config, &self.credentials);
         let wanted = self.representation;
-        self.log_in().await?;
+        self.begin().await?;
         match wanted {
             Some(wanted) => self.set_type(wanted).await,
             None => Ok(()),
         }
     }
 
-    async fn log_in(&mut self) -> Result<(), Error> {
-        let mut login = Login::new(self.credentials.clone());
+    /// From a connection that is up to a session: TLS, then the login.
+    async fn begin(&mut self) -> Result<(), Error> {
+        let start = self.secure().await?;
+        self.log_in(start).await
+    }
+
+    /// Lets nothing secret go out before TLS is up, where it is wanted.
+    async fn secure(&mut self) -> Result<Start, Error> {
+        self.guard = None;
+        let mut secure = match self.scheme {
+            Scheme::Ftps => Secure::implicit(),
+            Scheme::Ftp | Scheme::Ftpes => Secure::explicit(self.policy),
+        };
+        loop {
+            let input = match secure.poll() {
+                Some(secure::Effect::Command(command)) => {
+                    self.wire.send(&command).await;
+                    continue;
+                }
+                Some(secure::Effect::StartTls) => {
+                    self.start_tls().await?;
+                    secure::Input::Secured
+                }
+                Some(secure::Effect::Done(start)) => return Ok(start),
+                Some(secure::Effect::Failed(reason, reply)) => {
+                    return Err(Error::why(self.name(), reason, reply));
+                }
+                None => match self.wire.next(None).await {
+                    Event::Reply(reply) => secure::Input::Reply(reply),
+                    Event::Lost(reason) => secure::Input::Lost(reason),
+                    Event::Due => continue,
+                },
+            };
+            secure.handle(clock::now(), input);
+        }
+    }
+
+    /// The handshake on the control connection. Each has a store of its own for what it may resume.
+    async fn start_tls(&mut self) -> Result<(), Error> {
+        let guard = tls::guard(&self.host, &self.config.tls).await?;
+        let name = self.name();
+        self.wire
+            .secure(&guard, self.config.connect_timeout)
+            .await
+            .map_err(|e| failed(&name, e))?;
+        if let Some(facts) = self.tls() {
+            self.wire.trace(Trace::Secured(facts));
+        }
+        (self.guard, self.policy) = (Some(guard), Policy::Required);
+        Ok(())
+    }
+
+    async fn log_in(&mut self, start: Start) -> Result<(), Error> {
+        let protection = match self.guard {
+            Some(_) => self.protection(),
+            None => Policy::Off,
+        };
+        let mut login = Login::behind(start, self.credentials.clone(), protection);
         loop {
             while let Some(effect) = login.poll() {
                 match effect {
-                    Effect::Command(command) => self.wire.send(&command).await,
-                    Effect::Done(welcome) => {
+                    login::Effect::Command(command) => self.wire.send(&command).await,
+                    login::Effect::Done(welcome) => {
                         self.representation = welcome.image.then_some(Representation::Image);
                         self.welcome = welcome;
                         return Ok(());
                     }
-                    Effect::Failed(reason, reply) => {
+                    login::Effect::Failed(reason, reply) => {
                         return Err(self.login_error(reason, reply));
                     }
                 }
             }
             let input = match self.wire.next(None).await {
-                Event::Reply(reply) => Input::Reply(reply),
-                Event::Lost(reason) => Input::Lost(reason),
+                Event::Reply(reply) => login::Input::Reply(reply),
+                Event::Lost(reason) => login::Input::Lost(reason),
                 Event::Due => continue,
             };
             login.handle(clock::now(), input);
         }
+    }
+
+    /// What is wanted for data connections: what the user said of TLS, or what there was before.
+    fn protection(&self) -> Policy {
+        let asked = match self.scheme {
+            Scheme::Ftp => self.config.tls.policy,
+            Scheme::Ftps | Scheme::Ftpes => Policy::Required,
+        };
+        if self.welcome.protected { Policy::Required } else { asked }
     }
 
     fn login_error(&self, reason: Reason, reply: Option<Reply>) -> Error {

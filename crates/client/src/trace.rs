@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use twoport_net::tls::Facts;
 use twoport_proto::client::open::{Failure, Step};
 use twoport_proto::command::Redacted;
 use twoport_proto::reply::Reply;
@@ -19,6 +20,8 @@ pub type Observer = Arc<dyn Fn(Trace<'_>) + Send + Sync>;
 pub enum Trace<'a> {
     /// A control connection is up.
     Connected(SocketAddr),
+    /// TLS is up: on the control connection, or on a data connection.
+    Secured(Facts),
     /// A command, without its end; the secrets are left out.
     Sent(Redacted<'a>),
     /// A reply to the command.
@@ -35,6 +38,10 @@ impl fmt::Display for Trace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connected(peer) => write!(f, "* connected to {peer}"),
+            Self::Secured(Facts { version, suite, resumed }) => {
+                let how = if *resumed { ", resumed" } else { "" };
+                write!(f, "* {version} with {suite}{how}")
+            }
             Self::Sent(line) => write!(f, "> {line}"),
             Self::Received(reply) => write!(f, "< {reply:?}"),
             Self::Stray(reply) => write!(f, "< {reply:?} (unasked)"),

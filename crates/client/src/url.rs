@@ -1,4 +1,5 @@
-//! URLs of FTP (RFC 1738 §3.2): `ftp://user:password@host:port/path;type=a`.
+//! URLs of FTP (RFC 1738 §3.2): `ftp://user:password@host:port/path;type=a`, and those that ask for
+//! TLS: `ftps://` and `ftpes://`.
 //!
 //! It is read here and not by the `url` crate, which is made for browsers: that one drops `..`,
 //! turns `\` into `/` and wants UTF-8, where a path of FTP is bytes that only the server understands.
@@ -15,12 +16,54 @@ use twoport_proto::time::decimal;
 
 use crate::error::{Class, Error};
 
-/// The port of FTP (RFC 959 §3.2).
-const PORT: u16 = 21;
+/// How a URL begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `ftp://`: whether under TLS is set elsewhere.
+    Ftp,
+    /// `ftps://`: under TLS from the first byte.
+    Ftps,
+    /// `ftpes://`: in clear until AUTH TLS (RFC 4217), and never without it.
+    Ftpes,
+}
+
+impl Scheme {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ftp, Self::Ftps, Self::Ftpes];
+
+    /// The word, with what stands behind it.
+    #[must_use]
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Ftp => "ftp://",
+            Self::Ftps => "ftps://",
+            Self::Ftpes => "ftpes://",
+        }
+    }
+
+    /// The scheme that a text begins with, in capitals or not.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scheme| {
+            let start = text.get(..scheme.prefix().len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.prefix()))
+        })
+    }
+
+    /// The port where none is given: that of FTP (RFC 959 §3.2), and the one registered for FTP
+    /// under TLS.
+    const fn port(self) -> u16 {
+        match self {
+            Self::Ftp | Self::Ftpes => 21,
+            Self::Ftps => 990,
+        }
+    }
+}
 
 /// A URL, taken apart and decoded. It is never shown with its password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
+    scheme: Scheme,
     host: String,
     port: u16,
     credentials: Option<Credentials>,
@@ -35,20 +78,26 @@ impl Url {
     /// # Errors
     /// [`Class::Usage`]: not a URL of FTP, or it holds a CR, LF or NUL.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let scheme = text.get(..6).filter(|start| start.eq_ignore_ascii_case("ftp://"));
-        let rest = text
-            .get(6..)
-            .filter(|_| scheme.is_some())
-            .ok_or_else(|| bad("a URL begins with ftp://, as in ftp://user@host/path"))?;
+        let scheme = Scheme::of(text).ok_or_else(|| {
+            bad("a URL begins with ftp://, ftps:// or ftpes://, as in ftp://user@host/path")
+        })?;
+        let rest = text.get(scheme.prefix().len()..).unwrap_or_default();
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         // The last `@`: people paste passwords that hold one.
         let (user, place) = match authority.rsplit_once('@') {
             Some((user, place)) => (Some(credentials(user)?), place),
             None => (None, authority),
         };
-        let (host, port) = host_and_port(place)?;
+        let (host, port) = host_and_port(place, scheme)?;
         let (path, representation) = typed(path)?;
-        Ok(Self { host, port, credentials: user, path: FtpPath(decode(path)?), representation })
+        let path = FtpPath(decode(path)?);
+        Ok(Self { scheme, host, port, credentials: user, path, representation })
+    }
+
+    /// How it begins.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     /// The host, a name or an address, without brackets.
@@ -57,7 +106,7 @@ impl Url {
         &self.host
     }
 
-    /// The port; 21 where none is given.
+    /// The port; 21 where none is given, and 990 for `ftps://`.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
@@ -105,7 +154,7 @@ fn credentials(text: &str) -> Result<Credentials, Error> {
     Ok(Credentials { user, password, account: None })
 }
 
-fn host_and_port(place: &str) -> Result<(String, u16), Error> {
+fn host_and_port(place: &str, scheme: Scheme) -> Result<(String, u16), Error> {
     let (host, port) = match place.strip_prefix('[') {
         Some(rest) => {
             let (host, behind) = rest
@@ -127,8 +176,8 @@ fn host_and_port(place: &str) -> Result<(String, u16), Error> {
         return Err(bad("the host is missing, or no name"));
     }
     let port = match port.strip_prefix(':') {
-        None if port.is_empty() => PORT,
-        Some("") => PORT,
+        None if port.is_empty() => scheme.port(),
+        Some("") => scheme.port(),
         Some(digits) => decimal(digits.as_bytes())
             .and_then(|port| u16::try_from(port).ok())
             .filter(|port| *port != 0)
@@ -171,7 +220,7 @@ fn bad(why: &str) -> Error {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ftp://")?;
+        f.write_str(self.scheme.prefix())?;
         if let Some(credentials) = &self.credentials {
             write!(f, "{}@", Escaped(&credentials.user))?;
         }
@@ -180,7 +229,7 @@ impl fmt::Display for Url {
         } else {
             f.write_str(&self.host)?;
         }
-        if self.port != PORT {
+        if self.port != self.scheme.port() {
             write!(f, ":{}", self.port)?;
         }
         write!(f, "/{}", Escaped(&self.path.0))

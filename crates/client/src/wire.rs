@@ -2,10 +2,14 @@
 //!
 //! It knows neither logins nor transfers: it sends a command and brings what comes back.
 
+use std::time::Duration;
+
 use tokio::time::sleep_until;
 
 use twoport_net::clock;
 use twoport_net::control::ControlStream;
+use twoport_net::tls::TlsError;
+use twoport_net::tls::connect::Guard;
 use twoport_proto::client::Conversation;
 use twoport_proto::client::conversation::{Effect, Input};
 use twoport_proto::command::{Command, Redacted};
@@ -72,6 +76,20 @@ impl Wire {
             }
             Some(Effect::Lost(reason)) => self.unsent = Some(reason),
             Some(Effect::Reply(_) | Effect::Stray(_)) | None => {}
+        }
+    }
+
+    /// Begins TLS on the control connection. What came in clear before is no reply afterwards; what
+    /// is still on its way spoils the handshake.
+    pub(crate) async fn secure(
+        &mut self,
+        guard: &Guard,
+        patience: Duration,
+    ) -> Result<(), TlsError> {
+        self.conversation.handle(clock::now(), Input::Secure);
+        match self.conversation.closed() {
+            Some(reason) => Err(TlsError::new(reason)),
+            None => self.control.secure(|tcp| guard.connect(tcp, patience)).await,
         }
     }
 

@@ -12,8 +12,12 @@ use tokio::task::JoinSet;
 use twoport_net::data::listen::accept_from;
 use twoport_net::data::ports::Lease;
 use twoport_net::pump::{self, Progress, PumpError, Sink};
+use twoport_net::stream::Stream;
+use twoport_net::tls::connect::Guard;
 use twoport_proto::client::transfer;
 use twoport_proto::reason::Reason;
+
+use crate::trace::{Observer, Trace};
 
 /// Ready when the transfer is to end at once: what came by then still reaches its sink.
 pub(crate) type Cancel = oneshot::Receiver<()>;
@@ -29,12 +33,15 @@ pub(crate) trait Pump: Send + 'static {
 
     fn run(
         self,
-        socket: TcpStream,
+        socket: Stream,
         stall: Duration,
         progress: Progress,
         cancel: Cancel,
-    ) -> impl Future<Output = Result<Self::Back, PumpError<io::Error>>> + Send;
+    ) -> impl Future<Output = Moved<Self::Back>> + Send;
 }
+
+/// What a pump gives back: also where TLS's own end is missing, since all data may be there.
+pub(crate) type Moved<B> = (Option<B>, Result<(), PumpError<io::Error>>);
 
 /// A download into a sink.
 pub(crate) struct Receive<S>(pub(crate) S);
@@ -44,13 +51,15 @@ impl<S: Sink<Error = io::Error>> Pump for Receive<S> {
 
     async fn run(
         self,
-        socket: TcpStream,
+        socket: Stream,
         stall: Duration,
         progress: Progress,
         cancel: Cancel,
-    ) -> Result<S, PumpError<io::Error>> {
-        let (sink, end) = pump::receive(socket.into(), self.0, stall, &progress, cancelled(cancel)).await;
-        end.map(|_| sink)
+    ) -> Moved<S> {
+        let cancel = cancelled(cancel);
+        let (sink, end) = pump::receive(socket, self.0, stall, &progress, cancel).await;
+        let whole = matches!(&end, Ok(_) | Err(PumpError::Data(Reason::TlsTruncated, _)));
+        (Some(sink).filter(|_| whole), end.map(|_| ()))
     }
 }
 
@@ -62,14 +71,17 @@ impl<S: pump::Source<Error = io::Error>> Pump for Transmit<S> {
 
     async fn run(
         self,
-        socket: TcpStream,
+        socket: Stream,
         stall: Duration,
         progress: Progress,
         cancel: Cancel,
-    ) -> Result<S, PumpError<io::Error>> {
+    ) -> Moved<S> {
         tokio::select! {
-            sent = pump::send(socket.into(), self.0, stall, &progress) => sent,
-            () = cancelled(cancel) => Err(PumpError::Data(Reason::DataReset, None)),
+            sent = pump::send(socket, self.0, stall, &progress) => match sent {
+                Ok(source) => (Some(source), Ok(())),
+                Err(error) => (None, Err(error)),
+            },
+            () = cancelled(cancel) => (None, Err(PumpError::Data(Reason::DataReset, None))),
         }
     }
 }
@@ -80,11 +92,42 @@ pub(super) enum Channel {
     Listening(Lease),
 }
 
+/// The TLS of a data connection.
+pub(super) struct Shield {
+    pub(super) guard: Guard,
+    pub(super) patience: Duration,
+    pub(super) observer: Option<Observer>,
+}
+
+/// The connection itself: accepted in active mode, then under TLS where it is protected.
+async fn up(
+    channel: Channel,
+    peer: std::net::SocketAddr,
+    accept: Duration,
+    shield: Option<Shield>,
+) -> Result<Stream, PumpError<io::Error>> {
+    let socket = match channel {
+        Channel::Connected(socket) => socket,
+        Channel::Listening(lease) => accept_from(&lease, peer.ip(), accept)
+            .await
+            .map_err(|_| PumpError::Data(Reason::ActiveNotConnected, None))?,
+    };
+    let Some(Shield { guard, patience, observer }) = shield else { return Ok(socket.into()) };
+    let secured = guard.connect(socket, patience).await;
+    let stream = secured.map_err(|error| PumpError::Data(error.reason, error.source))?;
+    if let (Some(observer), Some(facts)) = (observer, stream.facts()) {
+        observer(Trace::Secured(facts));
+    }
+    Ok(stream)
+}
+
 /// The data of one transfer, on a task of their own: the control connection is watched meanwhile.
 /// Dropped, it ends the task.
 pub(super) struct Moving<B> {
     channel: Option<Channel>,
-    tasks: JoinSet<Result<B, PumpError<io::Error>>>,
+    /// What it is put under before a byte moves.
+    pub(super) shield: Option<Shield>,
+    tasks: JoinSet<Moved<B>>,
     /// There while the task runs.
     cancel: Option<oneshot::Sender<()>>,
     progress: Progress,
@@ -107,6 +150,7 @@ impl<B: Send + 'static> Moving<B> {
     ) -> Self {
         Self {
             channel: Some(channel),
+            shield: None,
             tasks: JoinSet::new(),
             cancel: None,
             before: progress.bytes(),
@@ -133,23 +177,23 @@ impl<B: Send + 'static> Moving<B> {
     ) {
         let Some(channel) = self.channel.take() else { return };
         let (stall, accept, progress) = (self.stall, self.accept, self.progress.clone());
-        let open = pump.clone();
+        let (open, shield) = (pump.clone(), self.shield.take());
         let (cancel, mut cancelled) = oneshot::channel();
         self.cancel = Some(cancel);
         self.tasks.spawn(async move {
-            let socket = match channel {
-                Channel::Connected(socket) => socket,
-                Channel::Listening(lease) => {
-                    let nobody = PumpError::Data(Reason::ActiveNotConnected, None);
-                    tokio::select! {
-                        socket = accept_from(&lease, peer.ip(), accept) => socket.ok(),
-                        _ = &mut cancelled => None,
-                    }
-                    .ok_or(nobody)?
-                }
+            let ready = async {
+                let socket = up(channel, peer, accept, shield).await?;
+                let pump = blocking(open).await.map_err(PumpError::Storage)?;
+                Ok((socket, pump))
             };
-            let pump = blocking(open).await.map_err(PumpError::Storage)?;
-            pump.run(socket, stall, progress, cancelled).await
+            let ready = tokio::select! {
+                ready = ready => ready,
+                _ = &mut cancelled => Err(PumpError::Data(Reason::DataReset, None)),
+            };
+            match ready {
+                Ok((socket, pump)) => pump.run(socket, stall, progress, cancelled).await,
+                Err(error) => (None, Err(error)),
+            }
         });
     }
 
@@ -157,17 +201,18 @@ impl<B: Send + 'static> Moving<B> {
         let joined = self.tasks.join_next().await;
         self.cancel = None;
         let bytes = self.bytes();
-        match joined {
-            Some(Ok(Ok(back))) => {
-                self.back = Some(back);
-                transfer::Input::DataEnded { bytes }
+        let end = match joined {
+            Some(Ok((back, end))) => {
+                self.back = back;
+                end
             }
-            Some(Ok(Err(PumpError::Data(reason, _)))) => {
-                transfer::Input::DataFailed { reason, bytes }
-            }
-            Some(Ok(Err(PumpError::Storage(error)))) => self.failed(error),
-            Some(Err(error)) => self.failed(io::Error::other(error)),
-            None => transfer::Input::DataFailed { reason: Reason::DataReset, bytes },
+            Some(Err(error)) => Err(PumpError::Storage(io::Error::other(error))),
+            None => Err(PumpError::Data(Reason::DataReset, None)),
+        };
+        match end {
+            Ok(()) => transfer::Input::DataEnded { bytes },
+            Err(PumpError::Data(reason, _)) => transfer::Input::DataFailed { reason, bytes },
+            Err(PumpError::Storage(error)) => self.failed(error),
         }
     }
 

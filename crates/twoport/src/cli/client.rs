@@ -3,12 +3,14 @@
 //! How files move is the client library's business.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ArgMatches;
 
-use twoport_client::{Config, Error, Mode, Session, Url};
+use twoport_client::{
+    Config, Error, Fingerprint, Mode, Policy, Scheme, Session, Tls, Trust, Url, Versions,
+};
 use twoport_server::config::value::Value as _;
 
 use super::exit::Exit;
@@ -23,11 +25,57 @@ pub(crate) fn config(matches: &ArgMatches) -> Result<Config, Failure> {
         Some("port") => Mode::Port,
         _ => Mode::Auto,
     };
-    let config = Config { mode, ..Config::default() };
+    let config = Config { mode, tls: tls(matches)?, ..Config::default() };
     let Some(text) = matches.get_one::<String>("timeout") else { return Ok(config) };
     let timeout = Duration::read(text, Path::new(""))
         .map_err(|_| Failure::usage(format!("--timeout: {}", Duration::FORM.wrong(text))))?;
     Ok(config.with_timeout(timeout))
+}
+
+/// What is said of TLS. The files are read when there is a connection.
+fn tls(matches: &ArgMatches) -> Result<Tls, Failure> {
+    let word = |name| matches.get_one::<String>(name).map(String::as_str);
+    let file = |name| matches.get_one::<OsString>(name).map(PathBuf::from);
+    let policy = match word("tls") {
+        Some("off") => Policy::Off,
+        Some("required") => Policy::Required,
+        _ => Policy::Auto,
+    };
+    let versions = match word("tls-version") {
+        Some("1.2") => Versions::Only12,
+        Some("1.3") => Versions::Only13,
+        _ => Versions::All,
+    };
+    let certificate = match (file("certificate"), file("key")) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        _ => {
+            let message =
+                "--certificate and --key go together: a certificate shows nothing without its key";
+            return Err(Failure::usage(message));
+        }
+    };
+    let trust = trust(file("ca"), matches.get_flag("no-verify"), word("pin"))?;
+    Ok(Tls { policy, trust, certificate, versions })
+}
+
+fn trust(ca: Option<PathBuf>, anybody: bool, pin: Option<&str>) -> Result<Trust, Failure> {
+    let pin = match pin.map(|text| (text, Fingerprint::parse(text))) {
+        Some((text, None)) => {
+            return Err(Failure::usage(format!(
+                "--pin: {text} is no SHA-256; write the 64 hexadecimal digits that `openssl x509 -noout -fingerprint -sha256` shows"
+            )));
+        }
+        Some((_, pin)) => pin,
+        None => None,
+    };
+    match (ca, anybody, pin) {
+        (None, false, None) => Ok(Trust::Platform),
+        (Some(file), false, None) => Ok(Trust::Authority(file)),
+        (None, true, None) => Ok(Trust::Anybody),
+        (None, false, Some(pin)) => Ok(Trust::Pin(pin)),
+        _ => Err(Failure::usage("--ca, --pin and --no-verify contradict each other; give one")),
+    }
 }
 
 /// The positional arguments.
@@ -37,7 +85,7 @@ pub(crate) fn words(matches: &ArgMatches) -> Vec<OsString> {
 
 /// Whether a word is meant as a URL.
 pub(crate) fn is_url(word: &OsString) -> bool {
-    word.to_str().and_then(|word| word.get(..6)).is_some_and(|s| s.eq_ignore_ascii_case("ftp://"))
+    word.to_str().and_then(Scheme::of).is_some()
 }
 
 /// Reads a URL. The message does not repeat it: it may hold a password.
@@ -87,7 +135,8 @@ impl Sessions {
 }
 
 fn same_login(one: &Url, other: &Url) -> bool {
-    (one.host(), one.port(), one.credentials()) == (other.host(), other.port(), other.credentials())
+    let place = |url: &Url| (url.scheme(), url.host().to_owned(), url.port());
+    place(one) == place(other) && one.credentials() == other.credentials()
 }
 
 /// How long threads that write files may take to end after Ctrl-C.

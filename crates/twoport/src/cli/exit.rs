@@ -53,6 +53,7 @@ exits! {
     Timeout 9 "timeout" "No answer came, or no byte moved, in time";
     Local 10 "local" "A file or directory of this machine failed";
     Protocol 11 "protocol" "What the server said is not FTP";
+    Tls 12 "tls" "TLS was refused or failed, or the server's certificate is not believed; no password was sent";
     Interrupted 130 "interrupted" "Ctrl-C; what arrived is kept for --resume";
 }
 
@@ -75,6 +76,7 @@ mod tests {
             Class::Timeout,
             Class::Local,
             Class::Protocol,
+            Class::Tls,
         ] {
             assert_eq!(Exit::of(class.exit_code()).word(), class.name());
         }

@@ -101,7 +101,8 @@ fn serve() -> Command {
 
 /// How URLs are written: part of the help of every command of the client.
 const URLS: &str = "\
-URLs: ftp://user:password@host:port/path. The path starts from the log-in directory; %2F at its \
+URLs: ftp://user:password@host:port/path. ftpes:// is the same, and never without TLS; ftps:// is \
+under TLS from the first byte, on port 990. The path starts from the log-in directory; %2F at its \
 beginning makes it absolute, a slash at its end says that it is a directory. Without a user it is \
 anonymous; others on this machine can see a password on the command line. ;type=a at the end \
 transfers text with its line ends converted.";

@@ -94,12 +94,16 @@ impl Results {
                 "mode": report.step.map(|step| step.name().to_ascii_lowercase()),
                 "reason": why.map(Reason::id),
                 "explain": why.map(Reason::explain),
+                "warning": report.warning.map(Reason::id),
                 "restarted": report.restarted.map(Reason::id),
             })));
         }
         if let Some(reason) = why {
             tell(format_args!("{remote}: not confirmed: {}", reason.describe()));
             explain(reason);
+        }
+        if let Some(reason) = report.warning {
+            tell(format_args!("{remote}: warning: {}", reason.describe()));
         }
         if let Some(reason) = report.restarted {
             tell(format_args!("{remote}: began anew: {}", reason.describe()));
