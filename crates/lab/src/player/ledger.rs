@@ -115,6 +115,9 @@ impl Ledger {
             Rule::AsciiSize(bytes) => self.ascii_size_limit = bytes,
             Rule::Active(on) => policy.active = on,
             Rule::Foreign(on) => policy.foreign_data = on,
+            Rule::Tls(requirement) => policy.tls = requirement,
+            Rule::DataTls(requirement) => policy.data_tls = requirement,
+            Rule::ClearCommands(on) => policy.clear_commands = on,
         }
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use twoport_proto::line::{LineReader, MAX_COMMAND};
 use twoport_proto::reason::Reason;
-use twoport_proto::server::{DataEvent, Effect, Input, Job, Outcome, Session, Ticket};
+use twoport_proto::server::{DataEvent, Effect, Grant, Input, Job, Outcome, Session, Ticket};
 use twoport_proto::time::{Time, Timestamp};
 use twoport_proto::verb::Permissions;
 use twoport_server::job;
@@ -73,7 +73,16 @@ pub(crate) struct Machine {
     pub(crate) dialling: Option<SocketAddr>,
     pub(crate) data: Option<Connection>,
     moving: Option<(Ticket, Moving)>,
+    /// The connection on which the session wants TLS.
+    securing: Option<Securing>,
     pub(crate) closed: bool,
+}
+
+/// Where TLS shall begin.
+#[derive(Clone, Copy, Debug)]
+enum Securing {
+    Control,
+    Data,
 }
 
 impl Machine {
@@ -106,6 +115,7 @@ impl Machine {
             dialling: None,
             data: None,
             moving: None,
+            securing: None,
             closed: false,
         };
         machine.drain();
@@ -172,6 +182,10 @@ impl Machine {
                 let outcome = self.run(ticket, job);
                 self.answers.push_back(Input::Done(ticket, outcome));
             }
+            Effect::StartTls => self.securing = Some(Securing::Control),
+            Effect::Secure => self.securing = Some(Securing::Data),
+            // What is played is what is said under TLS and without it.
+            Effect::StopTls => {}
             Effect::Dial(target) => self.dialling = Some(target),
             Effect::Transfer(ticket) => self.transfer(ticket),
             Effect::Cancel(ticket) => self.cancel(ticket),
@@ -263,6 +277,22 @@ impl Machine {
             self.data = Some(Connection::default());
         }
         self.give(Input::Data(event));
+        Ok(())
+    }
+
+    /// The handshake that is wanted is over.
+    fn handshake(&mut self, end: Result<(), Reason>) -> Step {
+        let input = match self.securing.take().ok_or("the session wants no TLS now")? {
+            Securing::Control => Input::Tls(end),
+            Securing::Data => Input::Data(match end {
+                Ok(()) => DataEvent::Secured,
+                Err(reason) => {
+                    self.data = None;
+                    DataEvent::SecureFailed(reason)
+                }
+            }),
+        };
+        self.give(input);
         Ok(())
     }
 

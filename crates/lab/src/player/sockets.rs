@@ -33,14 +33,21 @@ const FLIGHT: Duration = Duration::from_millis(100);
 pub fn can_play(script: &Script) -> bool {
     let setup = script.setup().all(|item| match item {
         Setup::Room(_) | Setup::Fault(..) | Setup::Foreign => false,
-        Setup::Policy(rules) => {
-            !rules.iter().any(|rule| matches!(rule, Rule::Unknown(_) | Rule::Foreign(_)))
-        }
+        Setup::Policy(rules) => !rules.iter().any(|rule| {
+            matches!(rule, Rule::Unknown(_) | Rule::Foreign(_) | Rule::Tls(_) | Rule::DataTls(_))
+        }),
         _ => true,
     });
-    let events = script
-        .events()
-        .all(|event| !matches!(event, Event::TransferFails(_) | Event::ConnectUnreachable));
+    // The player's sockets know no TLS.
+    let events = script.events().all(|event| {
+        !matches!(
+            event,
+            Event::TransferFails(_)
+                | Event::ConnectUnreachable
+                | Event::TlsBegins
+                | Event::TlsFails(_)
+        )
+    });
     setup && events && !script.lines.windows(2).any(|pair| waits_for(pair.first(), pair.last()))
 }
 
@@ -228,6 +235,8 @@ impl Stage for Sockets<'_> {
             | Event::ConnectRefused
             | Event::ConnectUnreachable
             | Event::TransferFails(_)
+            | Event::TlsBegins
+            | Event::TlsFails(_)
             | Event::Wait(_) => {}
         }
         Ok(())

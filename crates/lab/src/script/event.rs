@@ -41,6 +41,10 @@ pub enum Event {
     Wait(Duration),
     /// `silence`: no reply waits to be read.
     Silence,
+    /// `tls begins`: the handshake that the server waits for is done.
+    TlsBegins,
+    /// `tls fails REASON`: it is not.
+    TlsFails(Reason),
     /// `server stops`: an administrator asks it to, and transfers may finish.
     ServerStops,
     /// `server ends`: its patience with them is over.
@@ -52,7 +56,8 @@ pub enum Event {
 }
 
 /// The events that have no argument, with their phrases.
-const PHRASES: [(Event, &str); 11] = [
+const PHRASES: [(Event, &str); 12] = [
+    (Event::TlsBegins, "tls begins"),
     (Event::ServerConnects, "server connects"),
     (Event::ConnectRefused, "connect refused"),
     (Event::ConnectUnreachable, "connect unreachable"),
@@ -85,6 +90,8 @@ impl Event {
             Ok(Self::LogsIn(name.into()))
         } else if let Some(id) = source.strip_prefix("transfer fails ") {
             reason(id).map(Self::TransferFails)
+        } else if let Some(id) = source.strip_prefix("tls fails ") {
+            reason(id).map(Self::TlsFails)
         } else if let Some(time) = source.strip_prefix("wait ") {
             duration(time).map(Self::Wait)
         } else if let Some(path) = source.strip_prefix("absent ") {
@@ -114,6 +121,7 @@ impl fmt::Display for Event {
             Self::ClientConnects(port) => write!(f, "client connects {port}"),
             Self::StrangerConnects(port) => write!(f, "stranger connects {port}"),
             Self::TransferFails(reason) => write!(f, "transfer fails {reason}"),
+            Self::TlsFails(reason) => write!(f, "tls fails {reason}"),
             Self::Wait(time) => write!(f, "wait {}", duration_text(*time)),
             Self::Absent(path) => write!(f, "absent {path}"),
             Self::Stored(path, content) => match content.to_string() {

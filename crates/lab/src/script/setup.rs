@@ -9,6 +9,7 @@ use std::time::Duration;
 use twoport_proto::client::open::Mode;
 use twoport_proto::command::Command;
 use twoport_proto::reason::Reason;
+use twoport_proto::server::Requirement;
 use twoport_proto::time::Timestamp;
 use twoport_proto::verb::Permission;
 
@@ -102,6 +103,12 @@ pub enum Rule {
     Active(bool),
     /// `foreign=on`: PORT may name others.
     Foreign(bool),
+    /// `tls=optional`: whether there is TLS, or must be.
+    Tls(Requirement),
+    /// `data-tls=required`: the same for data connections.
+    DataTls(Requirement),
+    /// `clear-commands=on`: CCC is allowed.
+    ClearCommands(bool),
 }
 
 /// Reads what is behind the `@`.
@@ -195,6 +202,9 @@ fn rules(words: &mut Words<'_>) -> Result<Vec<Rule>, String> {
             "ascii-size" => Rule::AsciiSize(number(value)?),
             "active" => Rule::Active(switch(value)?),
             "foreign" => Rule::Foreign(switch(value)?),
+            "tls" => Rule::Tls(requirement(value)?),
+            "data-tls" => Rule::DataTls(requirement(value)?),
+            "clear-commands" => Rule::ClearCommands(switch(value)?),
             other => return Err(format!("no rule {other:?}")),
         });
     }
@@ -210,6 +220,22 @@ fn switch(word: &str) -> Result<bool, String> {
         "off" => Ok(false),
         other => Err(format!("{other:?} is neither on nor off")),
     }
+}
+
+const REQUIREMENTS: [(Requirement, &str); 3] = [
+    (Requirement::Off, "off"),
+    (Requirement::Optional, "optional"),
+    (Requirement::Required, "required"),
+];
+
+fn requirement(word: &str) -> Result<Requirement, String> {
+    let found = REQUIREMENTS.iter().find(|(_, known)| *known == word);
+    found.map(|(it, _)| *it).ok_or_else(|| format!("{word:?} is not off, optional or required"))
+}
+
+fn requirement_word(requirement: Requirement) -> &'static str {
+    let found = REQUIREMENTS.iter().find(|(known, _)| *known == requirement);
+    found.map_or("", |(_, word)| word)
 }
 
 fn number<T: std::str::FromStr>(word: &str) -> Result<T, String> {
@@ -336,6 +362,9 @@ impl fmt::Display for Rule {
             Self::AsciiSize(bytes) => write!(f, "ascii-size={bytes}"),
             Self::Active(on) => write!(f, "active={}", switch(*on)),
             Self::Foreign(on) => write!(f, "foreign={}", switch(*on)),
+            Self::Tls(requirement) => write!(f, "tls={}", requirement_word(*requirement)),
+            Self::DataTls(requirement) => write!(f, "data-tls={}", requirement_word(*requirement)),
+            Self::ClearCommands(on) => write!(f, "clear-commands={}", switch(*on)),
         }
     }
 }

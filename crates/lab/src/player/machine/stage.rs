@@ -61,6 +61,8 @@ impl Stage for Machine {
             Event::ConnectUnreachable => {
                 self.dialled(DataEvent::DialFailed(Reason::DataUnreachable))
             }
+            Event::TlsBegins => self.handshake(Ok(())),
+            Event::TlsFails(reason) => self.handshake(Err(*reason)),
             Event::ClientClosesData => self.close_data(),
             Event::DataReset => self.fail(Reason::DataReset),
             Event::TransferFails(reason) => self.fail(*reason),
