@@ -3,6 +3,7 @@
 //! It installs nothing: `tests/peers/install` does. What is not there is said aloud and skipped.
 
 mod launch;
+pub mod paper;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,6 +18,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 use twoport_proto::path::FtpPath;
+
+use self::paper::Paper;
 
 /// The servers that are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,17 @@ impl Kind {
     }
 }
 
+/// Whether a server has TLS. Those that can want sessions resumed, and ends of data told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// No TLS.
+    Clear,
+    /// AUTH TLS is required before the login, and PROT P where the server can require it.
+    Explicit,
+    /// TLS from the first byte: vsftpd only.
+    Implicit,
+}
+
 /// A running server. It is killed when dropped, and its files are removed.
 #[derive(Debug)]
 pub struct Server {
@@ -58,6 +72,9 @@ pub struct Server {
     pub password: &'static str,
     /// What stands before a path that may be written to.
     directory: &'static str,
+    /// The certificates, where it has TLS.
+    pub paper: Option<Paper>,
+    security: Security,
     child: Child,
     work: TempDir,
 }
@@ -68,6 +85,14 @@ impl Server {
     /// # Errors
     /// Why it cannot be started: it is not installed, or it needs root.
     pub fn start(kind: Kind, host: IpAddr) -> io::Result<Self> {
+        Self::start_with(kind, host, Security::Clear)
+    }
+
+    /// Starts a server on a free port of `host`, with TLS or without.
+    ///
+    /// # Errors
+    /// Why it cannot be started: it is not installed, or it needs root.
+    pub fn start_with(kind: Kind, host: IpAddr, security: Security) -> io::Result<Self> {
         let work = TempDir::new()?;
         let root = work.path().join("root");
         fs::create_dir(&root)?;
@@ -76,7 +101,13 @@ impl Server {
         make_enterable(&root)?;
         give_away(&root)?;
         let port = TcpListener::bind((host, 0))?.local_addr()?.port();
-        let place = launch::Place { work: work.path(), root: &root, host, port };
+        let names = ["localhost", &host.to_string()];
+        let paper = match security {
+            Security::Clear => None,
+            Security::Explicit | Security::Implicit => Some(Paper::make(work.path(), &names)?),
+        };
+        let tls = paper.as_ref().map(|paper| (paper, security));
+        let place = launch::Place { work: work.path(), root: &root, host, port, tls };
         let launch = launch::of(kind, &place)?;
         let child = Command::new(&launch.program)
             .args(&launch.arguments)
@@ -89,7 +120,7 @@ impl Server {
         let address = (host, port).into();
         let (user, password) = launch.login;
         let directory = launch.directory;
-        let mut server = Self { address, user, password, directory, child, work };
+        let mut server = Self { address, user, password, directory, paper, security, child, work };
         server.await_ready()?;
         Ok(server)
     }
@@ -106,11 +137,16 @@ impl Server {
         self.work.path().join("root")
     }
 
-    /// The beginning of URLs: `ftp://user:password@host:port/`.
+    /// The beginning of URLs: `ftp://user:password@host:port/`, or what asks for its TLS.
     #[must_use]
     pub fn url(&self) -> String {
         let user = self.user;
-        format!("ftp://{user}:{}@{}/", self.password, self.address)
+        let scheme = match self.security {
+            Security::Clear => "ftp",
+            Security::Explicit => "ftpes",
+            Security::Implicit => "ftps",
+        };
+        format!("{scheme}://{user}:{}@{}/", self.password, self.address)
     }
 
     /// Puts a file below the root, so that the server may read and replace it.
@@ -133,7 +169,8 @@ impl Server {
         const TRIES: u32 = 100;
         const PAUSE: Duration = Duration::from_millis(100);
         for _ in 0..TRIES {
-            if greets(self.address) {
+            if self.security == Security::Implicit && listens(self.address) || greets(self.address)
+            {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
@@ -170,9 +207,18 @@ impl Drop for Server {
 /// # Panics
 /// A server that is there and does not start is a failure, no reason to skip.
 #[must_use]
-#[expect(clippy::panic, reason = "called by tests: it fails them")]
 pub fn start_or_skip(kind: Kind, host: IpAddr) -> Option<Server> {
-    match Server::start(kind, host) {
+    start_with_or_skip(kind, host, Security::Clear)
+}
+
+/// The same, with TLS or without.
+///
+/// # Panics
+/// A server that is there and does not start is a failure, no reason to skip.
+#[must_use]
+#[expect(clippy::panic, reason = "called by tests: it fails them")]
+pub fn start_with_or_skip(kind: Kind, host: IpAddr, security: Security) -> Option<Server> {
+    match Server::start_with(kind, host, security) {
         Ok(server) => Some(server),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound => {
@@ -194,6 +240,11 @@ fn peers() -> PathBuf {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers"),
         PathBuf::from,
     )
+}
+
+/// A greeting under TLS is not read here.
+fn listens(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, Duration::from_secs(2)).is_ok()
 }
 
 fn greets(address: SocketAddr) -> bool {

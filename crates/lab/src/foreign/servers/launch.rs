@@ -11,7 +11,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Kind, peers};
+use super::paper::Paper;
+use super::{Kind, Security, peers};
 
 /// The user and group `daemon` of Debian, as whom sessions run: one without rights of which the
 /// home exists, since vsftpd enters it before the root that it serves.
@@ -28,6 +29,7 @@ pub(super) struct Place<'a> {
     pub(super) root: &'a Path,
     pub(super) host: IpAddr,
     pub(super) port: u16,
+    pub(super) tls: Option<(&'a Paper, Security)>,
 }
 
 /// What is to be started.
@@ -94,10 +96,25 @@ fn vsftpd(place: &Place<'_>) -> io::Result<Launch> {
         set(&yes, "YES"),
         set(&no, "NO"),
     );
+    let text = text + &vsftpd_tls(place);
     let file = write(place, "vsftpd.conf", &text)?;
     let (login, directory) = (("anonymous", "twoport@"), "root/");
     let libraries = libraries(Kind::Vsftpd);
     Ok(Launch { program, arguments: vec![file], libraries, login, directory })
+}
+
+/// As strict as it can be: data connections resume the control connection's session, and each
+/// direction ends with `close_notify`.
+fn vsftpd_tls(place: &Place<'_>) -> String {
+    let Some((paper, security)) = place.tls else { return String::new() };
+    let implicit = if security == Security::Implicit { "YES" } else { "NO" };
+    format!(
+        "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\n\
+         require_ssl_reuse=YES\nstrict_ssl_read_eof=YES\nstrict_ssl_write_shutdown=YES\n\
+         ssl_ciphers=HIGH\nrsa_cert_file={}\nrsa_private_key_file={}\nimplicit_ssl={implicit}\n",
+        paper.certificate.display(),
+        paper.key.display(),
+    )
 }
 
 fn pure_ftpd(place: &Place<'_>) -> io::Result<Launch> {
@@ -121,7 +138,11 @@ fn pure_ftpd(place: &Place<'_>) -> io::Result<Launch> {
     let login = format!("puredb:{database}");
     let arguments =
         ["-S", &listen, "-l", &login, "-E", "-H", "-u", "1", "-f", "none", "-g", &process];
-    let arguments = arguments.map(str::to_owned).to_vec();
+    let mut arguments = arguments.map(str::to_owned).to_vec();
+    if let Some((paper, _)) = place.tls {
+        arguments.push("--tls=2".to_owned());
+        arguments.push(format!("--certfile={}", paper.both.display()));
+    }
     let libraries = libraries(Kind::PureFtpd);
     Ok(Launch { program, arguments, libraries, login: LOGIN, directory: "" })
 }
@@ -148,22 +169,45 @@ fn proftpd(place: &Place<'_>) -> io::Result<Launch> {
          AllowOverwrite on\nAllowStoreRestart on\nAllowRetrieveRestart on\n",
         place.port, place.host,
     );
-    let file = write(place, "proftpd.conf", &text)?;
+    let file = write(place, "proftpd.conf", &(proftpd_tls(place)? + &text))?;
     let arguments = ["-n", "-q", "-c", &file].map(str::to_owned).to_vec();
     let libraries = libraries(Kind::Proftpd);
     Ok(Launch { program, arguments, libraries, login: LOGIN, directory: "" })
+}
+
+/// Data connections must resume the control connection's session, which is its default.
+fn proftpd_tls(place: &Place<'_>) -> io::Result<String> {
+    let Some((paper, _)) = place.tls else { return Ok(String::new()) };
+    let unpacked = peers().join(Kind::Proftpd.name()).join("usr/lib/proftpd");
+    let system = PathBuf::from("/usr/lib/proftpd");
+    let modules = [unpacked, system].into_iter().find(|path| path.join("mod_tls.so").is_file());
+    let modules = modules.ok_or(io::ErrorKind::NotFound)?;
+    Ok(format!(
+        "ModulePath {}\nLoadModule mod_tls.c\nTLSEngine on\nTLSRequired on\n\
+         TLSProtocol TLSv1.2 TLSv1.3\nTLSECCertificateFile {}\nTLSECCertificateKeyFile {}\n\
+         TLSVerifyClient off\nTLSLog {}/tls.log\n",
+        modules.display(),
+        paper.certificate.display(),
+        paper.key.display(),
+        place.work.display(),
+    ))
 }
 
 fn pyftpdlib(place: &Place<'_>) -> io::Result<Launch> {
     const PROGRAM: &str = "\
 import sys
 from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib import handlers
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.servers import FTPServer
-host, port, root, user, password = sys.argv[1:]
-FTPHandler.authorizer = DummyAuthorizer()
-FTPHandler.authorizer.add_user(user, password, root, perm='elradfmwMT')
-FTPServer((host, int(port)), FTPHandler).serve_forever()
+host, port, root, user, password, certificate = sys.argv[1:]
+handler = handlers.TLS_FTPHandler if certificate else FTPHandler
+if certificate:
+    handler.certfile = certificate
+    handler.tls_control_required = handler.tls_data_required = True
+handler.authorizer = DummyAuthorizer()
+handler.authorizer.add_user(user, password, root, perm='elradfmwMT')
+FTPServer((host, int(port)), handler).serve_forever()
 ";
     let program = peers().join("venv/bin/python");
     if !program.exists() {
@@ -178,6 +222,7 @@ FTPServer((host, int(port)), FTPHandler).serve_forever()
         place.root.display().to_string(),
         user.to_owned(),
         password.to_owned(),
+        place.tls.map_or_else(String::new, |(paper, _)| paper.both.display().to_string()),
     ];
     Ok(Launch { program, arguments, libraries: String::new(), login: LOGIN, directory: "" })
 }

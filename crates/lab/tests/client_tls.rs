@@ -1,0 +1,166 @@
+//! The client under TLS against servers of others, as strict as they can be set: hundreds of
+//! transfers in one session, in both versions.
+//!
+//! A server that is not installed is skipped aloud; see `tests/peers/install`.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test: a panic fails it, as it should")]
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use twoport_client::{
+    Class, Config, Error, Fingerprint, GetOptions, Mode, Outcome, Policy, PutOptions, Reason,
+    Session, Tls, Trace, Trust, Url, Versions,
+};
+use twoport_lab::foreign::servers::{Kind, Security, Server, start_with_or_skip};
+
+const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// One version on one peer must be done by then.
+const LIMIT: Duration = Duration::from_secs(120);
+
+const VERSIONS: [Versions; 2] = [Versions::Only12, Versions::Only13];
+
+/// How many of each kind of transfer.
+#[derive(Clone, Copy)]
+struct Rounds {
+    up: usize,
+    down: usize,
+    empty: usize,
+}
+
+const MANY: Rounds = Rounds { up: 100, down: 100, empty: 20 };
+const SOME: Rounds = Rounds { up: 20, down: 20, empty: 5 };
+
+/// Data connections under TLS: all of them, and those that resumed.
+#[derive(Default)]
+struct Handshakes {
+    all: AtomicUsize,
+    resumed: AtomicUsize,
+}
+
+fn start(kind: Kind, security: Security) -> Option<Server> {
+    start_with_or_skip(kind, HOST, security)
+}
+
+fn believing(server: &Server, versions: Versions) -> Tls {
+    let authority = server.paper.as_ref().unwrap().authority.clone();
+    Tls { trust: Trust::Authority(authority), versions, ..Tls::default() }
+}
+
+async fn connect(url: &str, tls: Tls) -> Result<Session, Error> {
+    Session::connect(&Url::parse(url).unwrap(), Config { tls, ..Config::default() }).await
+}
+
+async fn refused(url: &str, tls: Tls) -> (Class, Option<Reason>) {
+    let error = connect(url, tls).await.unwrap_err();
+    (error.class(), error.reason())
+}
+
+async fn peer(kind: Kind, security: Security, rounds: Rounds) {
+    let Some(server) = start(kind, security) else { return };
+    for versions in VERSIONS {
+        let subject = format!("{} {security:?} {versions:?}", kind.name());
+        let done = tokio::time::timeout(LIMIT, transfers(&server, versions, rounds)).await;
+        let told = done.unwrap_or_else(|_| panic!("{subject} hangs"));
+        eprintln!("{subject}: {told}");
+    }
+}
+
+async fn transfers(server: &Server, versions: Versions, rounds: Rounds) -> String {
+    let handshakes = Arc::new(Handshakes::default());
+    let seen = Arc::clone(&handshakes);
+    let observer = move |trace: Trace<'_>| {
+        if let Trace::Secured(facts) = trace {
+            seen.all.fetch_add(1, Ordering::Relaxed);
+            seen.resumed.fetch_add(usize::from(facts.resumed), Ordering::Relaxed);
+        }
+    };
+    let config = Config {
+        tls: believing(server, versions),
+        mode: Mode::Epsv,
+        observer: Some(Arc::new(observer)),
+        ..Config::default()
+    };
+    let mut session = Session::connect(&Url::parse(&server.url()).unwrap(), config).await.unwrap();
+    let version = session.tls().unwrap().version;
+    let expected = if versions == Versions::Only12 { "TLS 1.2" } else { "TLS 1.3" };
+    assert_eq!((version, session.is_protected()), (expected, true));
+    let local = tempfile::tempdir().unwrap();
+    let local = local.path();
+    for round in 0..rounds.up {
+        up(&mut session, server, local, round, length(round)).await;
+    }
+    for round in 0..rounds.down {
+        down(&mut session, server, local, length(round % rounds.up), round % rounds.up).await;
+    }
+    for round in 0..rounds.empty {
+        let number = rounds.up + round;
+        up(&mut session, server, local, number, 0).await;
+        down(&mut session, server, local, 0, number).await;
+    }
+    let directory = Some(server.path("")).filter(|path| !path.0.is_empty());
+    let listing = session.list(directory.as_ref()).await.unwrap();
+    assert!(listing.entries.len() >= rounds.up + rounds.empty, "{}", listing.entries.len());
+    session.quit().await;
+    let all = handshakes.all.load(Ordering::Relaxed) - 1;
+    let resumed = handshakes.resumed.load(Ordering::Relaxed);
+    assert_eq!(resumed, all, "each data connection resumes");
+    format!("{version}, {all} data connections, all resumed")
+}
+
+/// Small ones mostly, as they race with the end of TLS; some of more than a chunk of the pump.
+fn length(round: usize) -> usize {
+    if round.is_multiple_of(10) { 1_234_567 } else { 1 + round * 97 }
+}
+
+fn content(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at % 251).to_le_bytes()[0]).collect()
+}
+
+async fn up(session: &mut Session, server: &Server, local: &Path, number: usize, length: usize) {
+    let (from, name) = (local.join("from"), format!("file {number}"));
+    fs::write(&from, content(length)).unwrap();
+    let report = session.put(&from, &server.path(&name), &PutOptions::default()).await;
+    let report = report.unwrap_or_else(|error| panic!("up {number}: {error}"));
+    assert_eq!((report.outcome, report.bytes), (Outcome::Confirmed, length as u64), "{number}");
+    assert!(fs::read(server.root().join(&name)).unwrap() == content(length), "{number}");
+}
+
+async fn down(session: &mut Session, server: &Server, local: &Path, length: usize, number: usize) {
+    let (to, name) = (local.join("to"), format!("file {number}"));
+    let report = session.get(&server.path(&name), &to, &GetOptions::default()).await;
+    let report = report.unwrap_or_else(|error| panic!("down {number}: {error}"));
+    assert_eq!((report.outcome, report.bytes), (Outcome::Confirmed, length as u64), "{number}");
+    assert_eq!(report.warning, None, "{number}");
+    assert!(fs::read(&to).unwrap() == content(length), "{number}");
+}
+
+#[tokio::test]
+async fn vsftpd() {
+    peer(Kind::Vsftpd, Security::Explicit, MANY).await;
+}
+
+#[tokio::test]
+async fn vsftpd_implicit() {
+    peer(Kind::Vsftpd, Security::Implicit, SOME).await;
+}
+
+#[tokio::test]
+async fn pure_ftpd() {
+    peer(Kind::PureFtpd, Security::Explicit, SOME).await;
+}
+
+#[tokio::test]
+async fn proftpd() {
+    peer(Kind::Proftpd, Security::Explicit, SOME).await;
+}
+
+#[tokio::test]
+async fn pyftpdlib() {
+    peer(Kind::Pyftpdlib, Security::Explicit, SOME).await;
+}
