@@ -3,6 +3,7 @@
 //! What the configuration is made of is in [`source`](super::source); how sessions are served is
 //! the server's business.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::ArgMatches;
@@ -41,14 +42,23 @@ async fn serve(source: Source, config: Config, accounts: Accounts) -> Outcome {
         .map_err(|error| Failure::here(format!("{error}; choose another address with --listen")))?;
     let signals = Signals::new()
         .map_err(|error| Failure::here(format!("the system gives no signals: {error}")))?;
-    let urls = source.urls(&config, server.addresses());
+    let mut urls = source.urls(&config, server.addresses());
+    let implicit = source.urls(&config, server.implicit_addresses());
+    urls.extend(implicit.iter().map(|url| url.replacen("ftp://", "ftps://", 1)));
     data(&urls.iter().map(|url| format!("{url}\n")).collect::<String>())?;
-    let addresses: Vec<_> = server.addresses().iter().map(ToString::to_string).collect();
-    tracing::info!(target: "twoport", listen = addresses.join(" "), "ready");
+    for fingerprint in server.fingerprints() {
+        tracing::info!(target: "twoport", sha256 = fingerprint, "certificate");
+    }
+    let implicit_tls = listed(server.implicit_addresses());
+    tracing::info!(target: "twoport", listen = listed(server.addresses()), implicit_tls, "ready");
     tokio::spawn(obey(signals, Arc::new(source), server.handle()));
     server.run().await;
     tracing::info!(target: "twoport", "stopped");
     Ok(Exit::Done)
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// Problems of a configuration, each on its line as it is, so that editors find the place.
