@@ -51,6 +51,7 @@ impl Session {
         job: &Job,
         pump: impl Fn() -> io::Result<P> + Clone + Send + 'static,
     ) -> Result<Moved<P::Back>, Error> {
+        self.renew_sessions().await?;
         let round_trip = self.wire.conversation.round_trip();
         let peer = self.wire.control.peer();
         let mut open = Open::new(clock::now(), self.config.mode, peer, round_trip, self.worked);

@@ -10,7 +10,7 @@ use twoport_net::clock;
 use twoport_net::control::ControlStream;
 use twoport_net::data::ports::Ports;
 use twoport_net::tls::Facts;
-use twoport_net::tls::connect::Guard;
+use twoport_net::tls::connect::{Guard, Versions};
 use twoport_proto::client::conversation::Patience;
 use twoport_proto::client::login::{self, Credentials, Welcome};
 use twoport_proto::client::open::Step;
@@ -48,6 +48,8 @@ pub struct Session {
     pub(crate) guard: Option<Guard>,
     /// What is wanted. Once there was TLS, it is required: the next connection is no downgrade.
     policy: Policy,
+    /// Those that may be spoken, see [`renew_sessions`](Self::renew_sessions).
+    versions: Versions,
     scheme: Scheme,
     representation: Option<Representation>,
     credentials: Credentials,
@@ -75,7 +77,7 @@ impl Session {
     /// # Errors
     /// [`Class::Connect`], [`Class::Login`], [`Class::Timeout`] or [`Class::Protocol`].
     pub async fn connect(url: &Url, config: Config) -> Result<Self, Error> {
-        let policy = tls::policy(url, &config.tls)?;
+        let (policy, versions) = (tls::policy(url, &config.tls)?, config.tls.versions);
         let credentials = url.credentials().cloned().unwrap_or_default();
         let (control, round_trip) = dial_any(url.host(), url.port(), &config).await?;
         let peer = control.peer();
@@ -91,6 +93,7 @@ impl Session {
             knows,
             guard: None,
             policy,
+            versions,
             scheme: url.scheme(),
             representation: None,
             credentials,
@@ -182,6 +185,29 @@ impl Session {
         }
     }
 
+    /// A new control connection where all that could be resumed is used up: ProFTPD gives two
+    /// tickets of TLS 1.3 on the control connection, none on data connections, and refuses those
+    /// that resume nothing. In TLS 1.2 a session is resumed any number of times, so that it happens
+    /// once, where that version is allowed and the server has it.
+    pub(crate) async fn renew_sessions(&mut self) -> Result<(), Error> {
+        let spent = self.guard.as_ref().is_some_and(Guard::is_spent);
+        if !spent || !self.welcome.protected {
+            return Ok(());
+        }
+        self.wire.trace(Trace::TicketsSpent);
+        if self.versions != Versions::All {
+            return self.reconnect().await;
+        }
+        self.versions = Versions::Only12;
+        match self.reconnect().await {
+            Err(error) if error.reason() == Some(Reason::TlsIncompatible) => {
+                self.versions = Versions::Only13;
+                self.reconnect().await
+            }
+            done => done,
+        }
+    }
+
     /// From a connection that is up to a session: TLS, then the login.
     async fn begin(&mut self) -> Result<(), Error> {
         let start = self.secure().await?;
@@ -221,7 +247,7 @@ impl Session {
 
     /// The handshake on the control connection. Each has a store of its own for what it may resume.
     async fn start_tls(&mut self) -> Result<(), Error> {
-        let guard = tls::guard(&self.host, &self.config.tls).await?;
+        let guard = tls::guard(&self.host, &self.config.tls, self.versions).await?;
         let name = self.name();
         self.wire
             .secure(&guard, self.config.connect_timeout)

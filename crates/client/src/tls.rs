@@ -58,8 +58,8 @@ pub(crate) fn policy(url: &Url, tls: &Tls) -> Result<Policy, Error> {
 }
 
 /// The TLS of a new control connection to `host`.
-pub(crate) async fn guard(host: &str, tls: &Tls) -> Result<Guard, Error> {
-    let (trust, certificate, versions) = (tls.trust.clone(), tls.certificate.clone(), tls.versions);
+pub(crate) async fn guard(host: &str, tls: &Tls, versions: Versions) -> Result<Guard, Error> {
+    let (trust, certificate) = (tls.trust.clone(), tls.certificate.clone());
     let (owned, subject) = (host.to_owned(), host.to_owned());
     // Files and the platform's store are read.
     let made = blocking(move || Ok(make(&owned, &trust, certificate.as_ref(), versions))).await;

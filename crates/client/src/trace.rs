@@ -22,6 +22,8 @@ pub enum Trace<'a> {
     Connected(SocketAddr),
     /// TLS is up: on the control connection, or on a data connection.
     Secured(Facts),
+    /// No ticket is left for the next data connection: the control connection is made anew.
+    TicketsSpent,
     /// A command, without its end; the secrets are left out.
     Sent(Redacted<'a>),
     /// A reply to the command.
@@ -42,6 +44,7 @@ impl fmt::Display for Trace<'_> {
                 let how = if *resumed { ", resumed" } else { "" };
                 write!(f, "* {version} with {suite}{how}")
             }
+            Self::TicketsSpent => f.write_str("* all TLS tickets are used: connecting again"),
             Self::Sent(line) => write!(f, "> {line}"),
             Self::Received(reply) => write!(f, "< {reply:?}"),
             Self::Stray(reply) => write!(f, "< {reply:?} (unasked)"),

@@ -17,13 +17,14 @@ use twoport_client::{
     Session, Tls, Trace, Trust, Url, Versions,
 };
 use twoport_lab::foreign::servers::{Kind, Security, Server, start_with_or_skip};
+use twoport_net::tls::connect::certificates;
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// One version on one peer must be done by then.
 const LIMIT: Duration = Duration::from_secs(120);
 
-const VERSIONS: [Versions; 2] = [Versions::Only12, Versions::Only13];
+const VERSIONS: [Versions; 3] = [Versions::All, Versions::Only12, Versions::Only13];
 
 /// How many of each kind of transfer.
 #[derive(Clone, Copy)]
@@ -36,9 +37,10 @@ struct Rounds {
 const MANY: Rounds = Rounds { up: 100, down: 100, empty: 20 };
 const SOME: Rounds = Rounds { up: 20, down: 20, empty: 5 };
 
-/// Data connections under TLS: all of them, and those that resumed.
+/// Control connections, and handshakes on both kinds: all of them, and those that resumed.
 #[derive(Default)]
 struct Handshakes {
+    control: AtomicUsize,
     all: AtomicUsize,
     resumed: AtomicUsize,
 }
@@ -52,12 +54,26 @@ fn believing(server: &Server, versions: Versions) -> Tls {
     Tls { trust: Trust::Authority(authority), versions, ..Tls::default() }
 }
 
+/// Connects, and lists: a data connection is part of it.
 async fn connect(url: &str, tls: Tls) -> Result<Session, Error> {
-    Session::connect(&Url::parse(url).unwrap(), Config { tls, ..Config::default() }).await
+    let config = Config { tls, ..Config::default() };
+    let mut session = Session::connect(&Url::parse(url).unwrap(), config).await?;
+    session.list(None).await?;
+    Ok(session)
 }
 
+/// Why there is no session. Nothing secret was said by then.
 async fn refused(url: &str, tls: Tls) -> (Class, Option<Reason>) {
-    let error = connect(url, tls).await.unwrap_err();
+    let sent = Arc::new(Mutex::new(String::new()));
+    let seen = Arc::clone(&sent);
+    let observer = move |trace: Trace<'_>| {
+        if let Trace::Sent(line) = trace {
+            seen.lock().unwrap().push_str(&format!("{line}\n"));
+        }
+    };
+    let config = Config { tls, observer: Some(Arc::new(observer)), ..Config::default() };
+    let error = Session::connect(&Url::parse(url).unwrap(), config).await.unwrap_err();
+    assert_eq!(*sent.lock().unwrap(), "AUTH TLS\n", "{error}");
     (error.class(), error.reason())
 }
 
@@ -65,20 +81,24 @@ async fn peer(kind: Kind, security: Security, rounds: Rounds) {
     let Some(server) = start(kind, security) else { return };
     for versions in VERSIONS {
         let subject = format!("{} {security:?} {versions:?}", kind.name());
-        let done = tokio::time::timeout(LIMIT, transfers(&server, versions, rounds)).await;
+        let done = tokio::time::timeout(LIMIT, transfers(kind, &server, versions, rounds)).await;
         let told = done.unwrap_or_else(|_| panic!("{subject} hangs"));
         eprintln!("{subject}: {told}");
     }
 }
 
-async fn transfers(server: &Server, versions: Versions, rounds: Rounds) -> String {
+async fn transfers(kind: Kind, server: &Server, versions: Versions, rounds: Rounds) -> String {
     let handshakes = Arc::new(Handshakes::default());
     let seen = Arc::clone(&handshakes);
-    let observer = move |trace: Trace<'_>| {
-        if let Trace::Secured(facts) = trace {
+    let observer = move |trace: Trace<'_>| match trace {
+        Trace::Connected(_) => {
+            seen.control.fetch_add(1, Ordering::Relaxed);
+        }
+        Trace::Secured(facts) => {
             seen.all.fetch_add(1, Ordering::Relaxed);
             seen.resumed.fetch_add(usize::from(facts.resumed), Ordering::Relaxed);
         }
+        _ => {}
     };
     let config = Config {
         tls: believing(server, versions),
@@ -107,10 +127,14 @@ async fn transfers(server: &Server, versions: Versions, rounds: Rounds) -> Strin
     let listing = session.list(directory.as_ref()).await.unwrap();
     assert!(listing.entries.len() >= rounds.up + rounds.empty, "{}", listing.entries.len());
     session.quit().await;
-    let all = handshakes.all.load(Ordering::Relaxed) - 1;
-    let resumed = handshakes.resumed.load(Ordering::Relaxed);
-    assert_eq!(resumed, all, "each data connection resumes");
-    format!("{version}, {all} data connections, all resumed")
+    let [control, all, resumed] = [&handshakes.control, &handshakes.all, &handshakes.resumed]
+        .map(|count| count.load(Ordering::Relaxed));
+    let data = all - control;
+    // This one gives nothing to resume in TLS 1.3.
+    if !(kind == Kind::PureFtpd && version == "TLS 1.3") {
+        assert_eq!(resumed, data, "each data connection resumes");
+    }
+    format!("{version}: {data} data connections of {control} logins, {resumed} resumed")
 }
 
 /// Small ones mostly, as they race with the end of TLS; some of more than a chunk of the pump.
@@ -163,4 +187,63 @@ async fn proftpd() {
 #[tokio::test]
 async fn pyftpdlib() {
     peer(Kind::Pyftpdlib, Security::Explicit, SOME).await;
+}
+
+#[tokio::test]
+async fn who_is_not_believed_gets_no_password() {
+    let Some(server) = start(Kind::Vsftpd, Security::Explicit) else { return };
+    let url = server.url();
+    let paper = server.paper.as_ref().unwrap();
+    let stranger = Some(Reason::CertificateUnknownIssuer);
+    assert_eq!(refused(&url, Tls::default()).await, (Class::Tls, stranger));
+    let auto = url.replace("ftpes://", "ftp://");
+    assert_eq!(refused(&auto, Tls::default()).await, (Class::Tls, stranger), "no way around it");
+    let believing = || believing(&server, Versions::All);
+    let elsewhere = url.replace("127.0.0.1", "localhost");
+    let wrong = Some(Reason::CertificateWrongName);
+    assert_eq!(refused(&elsewhere, believing()).await, (Class::Tls, wrong));
+    let leaf = certificates(&paper.certificate).unwrap();
+    let pin = Fingerprint::of(&leaf.first().unwrap()[..]).unwrap();
+    let pinned = |pin| Tls { trust: Trust::Pin(pin), ..Tls::default() };
+    let other = Fingerprint([7; 32]);
+    let not_pinned = Some(Reason::CertificateNotPinned);
+    assert_eq!(refused(&url, pinned(other)).await, (Class::Tls, not_pinned));
+    for (url, tls) in [
+        (&auto, believing()),
+        (&url, pinned(pin)),
+        (&elsewhere, pinned(pin)),
+        (&elsewhere, Tls { trust: Trust::Anybody, ..Tls::default() }),
+    ] {
+        let session = connect(url, tls).await.unwrap();
+        assert!(session.tls().is_some() && session.is_protected());
+        session.quit().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_refused_where_tls_is_wanted() {
+    for kind in [Kind::Vsftpd, Kind::PureFtpd, Kind::Pyftpdlib] {
+        let Some(server) = start(kind, Security::Clear) else { continue };
+        let refusal = (Class::Tls, Some(Reason::TlsRefused));
+        let required = Tls { policy: Policy::Required, ..Tls::default() };
+        assert_eq!(refused(&server.url(), required).await, refusal, "{kind:?}");
+        let explicit = server.url().replace("ftp://", "ftpes://");
+        assert_eq!(refused(&explicit, Tls::default()).await, refusal, "{kind:?}");
+        let session = connect(&server.url(), Tls::default()).await.unwrap();
+        assert!(session.tls().is_none() && !session.is_protected(), "{kind:?}");
+        session.quit().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown() {
+    let Some(server) = start(Kind::Vsftpd, Security::Mutual) else { return };
+    let paper = server.paper.as_ref().unwrap();
+    for versions in VERSIONS {
+        let certificate = Some((paper.certificate.clone(), paper.key.clone()));
+        let tls = Tls { certificate, ..believing(&server, versions) };
+        connect(&server.url(), tls).await.unwrap().quit().await;
+        let error = connect(&server.url(), believing(&server, versions)).await.unwrap_err();
+        eprintln!("without a certificate: {:?}: {error}", error.class());
+    }
 }

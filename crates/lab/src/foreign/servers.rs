@@ -57,6 +57,8 @@ pub enum Security {
     Clear,
     /// AUTH TLS is required before the login, and PROT P where the server can require it.
     Explicit,
+    /// The same, with a client certificate: vsftpd only.
+    Mutual,
     /// TLS from the first byte: vsftpd only.
     Implicit,
 }
@@ -101,10 +103,12 @@ impl Server {
         make_enterable(&root)?;
         give_away(&root)?;
         let port = TcpListener::bind((host, 0))?.local_addr()?.port();
-        let names = ["localhost", &host.to_string()];
+        let names = [host.to_string()];
         let paper = match security {
             Security::Clear => None,
-            Security::Explicit | Security::Implicit => Some(Paper::make(work.path(), &names)?),
+            Security::Explicit | Security::Mutual | Security::Implicit => {
+                Some(Paper::make(work.path(), names)?)
+            }
         };
         let tls = paper.as_ref().map(|paper| (paper, security));
         let place = launch::Place { work: work.path(), root: &root, host, port, tls };
@@ -143,7 +147,7 @@ impl Server {
         let user = self.user;
         let scheme = match self.security {
             Security::Clear => "ftp",
-            Security::Explicit => "ftpes",
+            Security::Explicit | Security::Mutual => "ftpes",
             Security::Implicit => "ftps",
         };
         format!("{scheme}://{user}:{}@{}/", self.password, self.address)

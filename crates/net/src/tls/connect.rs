@@ -75,6 +75,7 @@ pub fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
 #[derive(Clone, Debug)]
 pub struct Guard {
     config: Arc<ClientConfig>,
+    sessions: Arc<Sessions>,
     name: ServerName<'static>,
 }
 
@@ -106,8 +107,16 @@ impl Guard {
         };
         // vsftpd knows `ftp` alone, also on data connections.
         config.alpn_protocols = ALPN.iter().take(1).map(|name| name.to_vec()).collect();
-        config.resumption = Resumption::store(Arc::new(Sessions::default()));
-        Ok(Self { config: Arc::new(config), name: name(host)? })
+        let sessions = Arc::new(Sessions::default());
+        config.resumption = Resumption::store(Arc::clone(&sessions) as Arc<_>);
+        Ok(Self { config: Arc::new(config), sessions, name: name(host)? })
+    }
+
+    /// Whether the next data connection cannot resume though the server gave tickets: all of them
+    /// are used. A server that demands resumption refuses it then.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.sessions.are_spent()
     }
 
     /// Does the client's part of a handshake, within `patience`.

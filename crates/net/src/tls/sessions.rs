@@ -28,29 +28,44 @@ struct Kept {
 /// Sessions of TLS 1.3. Each is taken once (RFC 8446 §C.4), the newest first: it lives longest.
 ///
 /// The last one is not kept back for a second use, which stateless servers would allow: rustls hands
-/// sessions over whole and lets nobody copy them. Servers give a new one on each resumption.
-struct Shelf<T>(VecDeque<T>);
+/// sessions over whole and lets nobody copy them. Most servers give a new one on each resumption;
+/// ProFTPD does not, so that it has to be seen when the shelf is [spent](Self::is_spent).
+struct Shelf<T> {
+    tickets: VecDeque<T>,
+    /// Whether there ever was one.
+    used: bool,
+}
 
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
-        Self(VecDeque::new())
+        Self { tickets: VecDeque::new(), used: false }
     }
 }
 
 impl<T> Shelf<T> {
     fn put(&mut self, ticket: T) {
-        if self.0.len() == KEPT {
-            self.0.pop_front();
+        self.used = true;
+        if self.tickets.len() == KEPT {
+            self.tickets.pop_front();
         }
-        self.0.push_back(ticket);
+        self.tickets.push_back(ticket);
     }
 
     fn take(&mut self) -> Option<T> {
-        self.0.pop_back()
+        self.tickets.pop_back()
+    }
+
+    fn is_spent(&self) -> bool {
+        self.used && self.tickets.is_empty()
     }
 }
 
 impl Sessions {
+    /// Whether the server gave tickets and none is left: the next handshake will be a full one.
+    pub(super) fn are_spent(&self) -> bool {
+        self.kept().tickets.is_spent()
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,13 +118,16 @@ mod tests {
         (0..3).for_each(|ticket| shelf.put(ticket));
         let taken: Vec<_> = std::iter::from_fn(|| shelf.take()).collect();
         assert_eq!(taken, [2, 1, 0]);
+        assert!(shelf.is_spent());
+        shelf.put(3);
+        assert!(!shelf.is_spent() && !Shelf::<u8>::default().is_spent());
     }
 
     #[test]
     fn a_server_that_sends_tickets_without_end_fills_no_memory() {
         let mut shelf = Shelf::default();
         (0..1000).for_each(|ticket| shelf.put(ticket));
-        assert_eq!((shelf.0.len(), shelf.take()), (KEPT, Some(999)));
+        assert_eq!((shelf.tickets.len(), shelf.take()), (KEPT, Some(999)));
     }
 
     #[test]

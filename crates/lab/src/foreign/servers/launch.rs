@@ -108,8 +108,15 @@ fn vsftpd(place: &Place<'_>) -> io::Result<Launch> {
 fn vsftpd_tls(place: &Place<'_>) -> String {
     let Some((paper, security)) = place.tls else { return String::new() };
     let implicit = if security == Security::Implicit { "YES" } else { "NO" };
+    let mutual = match security {
+        Security::Mutual => {
+            let authority = paper.authority.display();
+            format!("ca_certs_file={authority}\nrequire_cert=YES\nvalidate_cert=YES\n")
+        }
+        Security::Clear | Security::Explicit | Security::Implicit => String::new(),
+    };
     format!(
-        "ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\n\
+        "{mutual}ssl_enable=YES\nallow_anon_ssl=YES\nforce_anon_logins_ssl=YES\nforce_anon_data_ssl=YES\n\
          require_ssl_reuse=YES\nstrict_ssl_read_eof=YES\nstrict_ssl_write_shutdown=YES\n\
          ssl_ciphers=HIGH\nrsa_cert_file={}\nrsa_private_key_file={}\nimplicit_ssl={implicit}\n",
         paper.certificate.display(),

@@ -22,17 +22,16 @@ pub struct Paper {
 }
 
 impl Paper {
-    /// Makes all of them in a directory, for `names` and addresses.
+    /// Makes all of them in a directory, for names and addresses.
     ///
     /// # Errors
     /// What the system or the library says.
-    pub fn make(directory: &Path, names: &[&str]) -> io::Result<Self> {
+    pub fn make(directory: &Path, names: impl Into<Vec<String>>) -> io::Result<Self> {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.distinguished_name.push(DnType::CommonName, "lab authority");
         let own = KeyPair::generate().map_err(io::Error::other)?;
         let authority = CertifiedIssuer::self_signed(authority, own).map_err(io::Error::other)?;
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut leaf = CertificateParams::new(names).map_err(io::Error::other)?;
         leaf.distinguished_name.push(DnType::CommonName, "lab server");
         let key = KeyPair::generate().map_err(io::Error::other)?;
