@@ -43,6 +43,8 @@ pub(crate) struct Wire {
     /// Why the last command was not sent.
     unsent: Option<Reason>,
     ended: bool,
+    /// What TLS said when the connection ended: an alert comes after the handshake, too.
+    alert: Option<Reason>,
 }
 
 impl Wire {
@@ -53,7 +55,8 @@ impl Wire {
         secret: &[u8],
     ) -> Self {
         let secret = if secret.len() < SHORTEST_SECRET { Vec::new() } else { secret.to_vec() };
-        let wire = Self { control, conversation, observer, secret, unsent: None, ended: false };
+        let (unsent, ended, alert) = (None, false, None);
+        let wire = Self { control, conversation, observer, secret, unsent, ended, alert };
         wire.trace(Trace::Connected(wire.control.peer()));
         wire
     }
@@ -117,7 +120,7 @@ impl Wire {
             }
             if self.ended && until.is_none() {
                 let reason = self.conversation.closed().unwrap_or(Reason::ControlLost);
-                return Event::Lost(reason);
+                return Event::Lost(self.alert.unwrap_or(reason));
             }
             self.wait(until).await;
         }
@@ -140,7 +143,7 @@ impl Wire {
                     self.trace(Trace::Stray(&reply));
                     continue;
                 }
-                Effect::Lost(reason) => Event::Lost(reason),
+                Effect::Lost(reason) => Event::Lost(self.alert.unwrap_or(reason)),
                 Effect::Send(_) => continue,
             });
         }
@@ -158,7 +161,12 @@ impl Wire {
         tokio::select! {
             read = self.control.read(&mut bytes), if !self.ended => match read {
                 Ok(1..) => self.conversation.handle(clock::now(), Input::Bytes(&bytes)),
-                Ok(0) | Err(_) => self.eof(),
+                Ok(0) => self.eof(),
+                Err(error) => {
+                    let reason = TlsError::from(error).reason;
+                    self.alert = Some(reason).filter(|reason| *reason != Reason::TlsFailed);
+                    self.eof();
+                }
             },
             () = timer => self.conversation.handle(clock::now(), Input::Timer),
         }

@@ -16,7 +16,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use odd::{Close, Hang, Port, Reset, Say, Script, Send, Wait, content};
-use twoport_client::{Class, Config, Error, GetOptions, Mode, Outcome, Session, Url, blocking};
+use twoport_client::{
+    Class, Config, Error, GetOptions, Mode, Outcome, Reason, Session, Trace, Url, blocking,
+};
 
 /// A test that hangs is a failure with a name.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -452,6 +454,59 @@ async fn a_part_is_resumed_and_a_changed_file_is_not() {
     let date = std::fs::metadata(&target).unwrap().modified().unwrap();
     let since = date.duration_since(std::time::UNIX_EPOCH).unwrap();
     assert_eq!(since.as_secs(), 1_767_323_045);
+}
+
+/// What becomes of a session that wants TLS, and what was sent for it.
+async fn secured(script: Script, scheme: &str) -> (Class, Option<Reason>, String) {
+    let address = script.start().await;
+    let url = Url::parse(&format!("{scheme}://ann:hunter2@{address}/a")).unwrap();
+    let seen = Arc::new(Mutex::new(String::new()));
+    let lines = Arc::clone(&seen);
+    let observer = move |event: Trace<'_>| {
+        if let Trace::Sent(line) = event {
+            lines.lock().unwrap().push_str(&format!("{line};"));
+        }
+    };
+    let config = Config {
+        observer: Some(Arc::new(observer)),
+        ..Config::default().with_timeout(Duration::from_secs(1))
+    };
+    let error = Session::connect(&url, config).await.unwrap_err();
+    let sent = seen.lock().unwrap().clone();
+    (error.class(), error.reason(), sent)
+}
+
+/// Nothing that was said in clear counts once TLS was asked for, and no password goes out without.
+#[tokio::test]
+async fn tls_that_does_not_come() {
+    for (auth, reason) in [
+        ("502 No.\r\n", Reason::TlsRefused),
+        ("530 Log in first.\r\n", Reason::TlsRefused),
+        ("230 You are in.\r\n", Reason::TlsRefused),
+        // Curl 983: a reply that somebody put behind the 234.
+        ("234 Go on.\r\n230 You are in.\r\n", Reason::ClearBehindAuth),
+        ("234 Go on.\r\n331 ", Reason::ClearBehindAuth),
+        ("421 Bye.\r\n!close", Reason::ControlClosing),
+        // It answers the handshake in clear.
+        ("234 Go on.\r\n", Reason::TlsFailed),
+        ("234 Go on.\r\n!close", Reason::TlsFailed),
+    ] {
+        let end = secured(script().reply("AUTH", auth), "ftpes").await;
+        assert_eq!((end.1, end.2.as_str()), (Some(reason), "AUTH TLS;"), "{auth:?}");
+        let class = if reason == Reason::ControlClosing { Class::Connect } else { Class::Tls };
+        assert_eq!(end.0, class, "{auth:?}");
+    }
+    // Curl 986: in clear without a login.
+    let welcome = script().greeting("230 You are in.\r\n");
+    let end = secured(welcome, "ftpes").await;
+    assert_eq!((end.1, end.2.as_str()), (Some(Reason::TlsRefused), "AUTH TLS;"));
+    // It was offered, and is not in clear any more, also where it is not required.
+    let half = script().reply("AUTH", "234 Go on.\r\n230 You are in.\r\n");
+    let end = secured(half, "ftp").await;
+    assert_eq!((end.1, end.2.as_str()), (Some(Reason::ClearBehindAuth), "AUTH TLS;"));
+    // A server in clear on the port of TLS.
+    let (class, _, sent) = secured(script(), "ftps").await;
+    assert_eq!((class, sent.as_str()), (Class::Tls, ""));
 }
 
 #[tokio::test]

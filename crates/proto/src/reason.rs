@@ -302,7 +302,7 @@ reasons! {
     TlsFirst "tls-first" "Protect the control connection with AUTH TLS first"
         "The command has a meaning only under TLS.";
     TlsIncompatible "tls-incompatible" "No TLS version or cipher suite in common"
-        "Both ends need TLS 1.2 or 1.3 with AES-GCM or ChaCha20-Poly1305; old devices may know only older ones.";
+        "Both ends need TLS 1.2 or 1.3 with AES-GCM or ChaCha20-Poly1305; old devices may know only older ones. Some servers say the same where a client certificate is missing.";
     TlsNotResumed "tls-not-resumed" "The data connection did not resume the TLS session of its control connection"
         "By that the server knows that both are the same client's. Let the client resume (curl, lftp and FileZilla do), or set require-reuse = \"prefer\".";
     TlsRefused "tls-refused" "The server refuses TLS"

@@ -181,14 +181,14 @@ impl<B: Send + 'static> Moving<B> {
         let (cancel, mut cancelled) = oneshot::channel();
         self.cancel = Some(cancel);
         self.tasks.spawn(async move {
-            let ready = async {
-                let socket = up(channel, peer, accept, shield).await?;
-                let pump = blocking(open).await.map_err(PumpError::Storage)?;
-                Ok((socket, pump))
-            };
             let ready = tokio::select! {
-                ready = ready => ready,
+                up = up(channel, peer, accept, shield) => up,
                 _ = &mut cancelled => Err(PumpError::Data(Reason::DataReset, None)),
+            };
+            // What is being opened is waited for, so that the caller can remove it.
+            let ready = match ready {
+                Ok(socket) => blocking(open).await.map_err(PumpError::Storage).map(|p| (socket, p)),
+                Err(error) => Err(error),
             };
             match ready {
                 Ok((socket, pump)) => pump.run(socket, stall, progress, cancelled).await,
