@@ -95,12 +95,14 @@ fn unreadable(file: &Path) -> impl FnOnce(io::Error) -> Error {
 pub(crate) fn failed(subject: &str, error: TlsError) -> Error {
     let reason = error.reason;
     let told = Error::why(subject, reason, None);
-    match error.source {
-        // The reason says all of it, shorter.
-        Some(source) if matches!(reason, Reason::TlsFailed | Reason::CertificateInvalid) => {
-            told.with_source(source)
-        }
-        _ => told,
+    // Other reasons say all of it, and shorter.
+    let more = |source: &io::Error| {
+        let vague = matches!(reason, Reason::TlsFailed | Reason::CertificateInvalid);
+        vague || source.kind() == io::ErrorKind::NotFound
+    };
+    match error.source.filter(more) {
+        Some(source) => told.with_source(source),
+        None => told,
     }
 }
 

@@ -3,6 +3,7 @@
 //! It reads no files but those of the platform.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -11,7 +12,8 @@ use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use rustls_platform_verifier::Verifier;
+
+use twoport_proto::reason::Reason;
 
 use super::TlsError;
 
@@ -76,21 +78,41 @@ impl Trust {
         provider: &Arc<CryptoProvider>,
     ) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
         Ok(match self {
-            Self::Platform => Arc::new(Verifier::new(Arc::clone(provider))?),
-            Self::Authorities(authorities) => {
+            Self::Platform => authorities(platform()?, provider)?,
+            Self::Authorities(given) => {
                 let mut roots = RootCertStore::empty();
-                for authority in authorities {
+                for authority in given {
                     roots.add(authority.clone())?;
                 }
-                let roots = Arc::new(roots);
-                WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
-                    .build()
-                    .map_err(|error| Error::General(error.to_string()))?
+                authorities(roots, provider)?
             }
             Self::Pin(pin) => Arc::new(OneOrAll(Some(*pin), Arc::clone(provider))),
             Self::Anybody => Arc::new(OneOrAll(None, Arc::clone(provider))),
         })
     }
+}
+
+fn authorities(
+    roots: RootCertStore,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+    Ok(verifier.map_err(|error| Error::General(error.to_string()))?)
+}
+
+/// The authorities of the platform; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others, as for OpenSSL.
+/// One that cannot be read is left out: stores hold oddities.
+fn platform() -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let message =
+            "this system has no store of authorities (such as the package ca-certificates)";
+        let source = Some(io::Error::new(io::ErrorKind::NotFound, message));
+        return Err(TlsError { reason: Reason::CertificateUnknownIssuer, source });
+    }
+    Ok(roots)
 }
 
 /// Believes the pinned certificate, or all. That the peer holds its key is checked all the same.

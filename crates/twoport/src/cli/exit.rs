@@ -53,7 +53,7 @@ exits! {
     Timeout 9 "timeout" "No answer came, or no byte moved, in time";
     Local 10 "local" "A file or directory of this machine failed";
     Protocol 11 "protocol" "What the server said is not FTP";
-    Tls 12 "tls" "TLS was refused or failed, or the server's certificate is not believed; no password was sent";
+    Tls 12 "tls" "TLS was refused or failed, or the server's certificate is not believed";
     Interrupted 130 "interrupted" "Ctrl-C; what arrived is kept for --resume";
 }
 
