@@ -76,7 +76,7 @@ reasons! {
     CertificateExpired "certificate-expired" "The certificate has expired"
         "Renew it; if it is new, check the clock of this machine.";
     CertificateInvalid "certificate-invalid" "The certificate is not valid"
-        "See the message of TLS for what is wrong with it. CaUsedAsEndEntity: a server shows the certificate of an authority, as `openssl req -x509` makes them; give its fingerprint with --pin.";
+        "See the message of TLS for what is wrong with it. CaUsedAsEndEntity: a server shows the certificate of an authority, as `openssl req -x509` makes them; give it with --ca, or its fingerprint with --pin.";
     CertificateMissing "certificate-missing" "A client certificate is required"
         "Give one with --certificate and --key, signed by an authority that the server trusts.";
     CertificateNotPinned "certificate-not-pinned" "The certificate is not the one whose fingerprint was given"

@@ -6,11 +6,12 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use twoport_proto::reason::Reason;
@@ -84,7 +85,7 @@ impl Trust {
                 for authority in given {
                     roots.add(authority.clone())?;
                 }
-                authorities(roots, provider)?
+                Arc::new(GivenOrSigned(given.clone(), authorities(roots, provider)?))
             }
             Self::Pin(pin) => Arc::new(OneOrAll(Some(*pin), Arc::clone(provider))),
             Self::Anybody => Arc::new(OneOrAll(None, Arc::clone(provider))),
@@ -113,6 +114,58 @@ fn platform() -> Result<RootCertStore, TlsError> {
         return Err(TlsError { reason: Reason::CertificateUnknownIssuer, source });
     }
     Ok(roots)
+}
+
+/// Believes what the given certificates signed, and themselves: a self-signed certificate that calls
+/// itself an authority, as `openssl req -x509` makes them, signs nobody in the eyes of webpki.
+#[derive(Debug)]
+struct GivenOrSigned(Vec<CertificateDer<'static>>, Arc<dyn ServerCertVerifier>);
+
+impl ServerCertVerifier for GivenOrSigned {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        above: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        status: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let judged = self.1.verify_server_cert(leaf, above, name, status, now);
+        // It says so only after it has looked at the dates; the name is left.
+        let an_authority = |error: &Error| match error {
+            Error::InvalidCertificate(CertificateError::Other(why)) => {
+                why.to_string().contains("CaUsedAsEndEntity")
+            }
+            _ => false,
+        };
+        if judged.as_ref().is_err_and(an_authority) && self.0.iter().any(|given| given == leaf) {
+            verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        judged
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.1.verify_tls12_signature(message, leaf, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.1.verify_tls13_signature(message, leaf, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.1.supported_verify_schemes()
+    }
 }
 
 /// Believes the pinned certificate, or all. That the peer holds its key is checked all the same.
