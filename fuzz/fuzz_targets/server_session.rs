@@ -15,7 +15,9 @@ use twoport_proto::line::LineError;
 use twoport_proto::path::VirtualPath;
 use twoport_proto::reason::Reason;
 use twoport_proto::reply::Reply;
-use twoport_proto::server::{DataEvent, Effect, Input, Job, Outcome, Policy, Session, Ticket};
+use twoport_proto::server::{
+    DataEvent, Effect, Grant, Input, Job, Outcome, Policy, Requirement, Session, Ticket,
+};
 use twoport_proto::time::{Time, Timestamp};
 use twoport_proto::verb::{Permissions, TABLE};
 
@@ -34,6 +36,9 @@ enum Move {
     Stranger,
     Dialled,
     DialFailed(u8),
+    Secured,
+    SecureFailed(u8),
+    Protect,
     Progress(u64),
     Wait(u16),
     EarlyTimer,
@@ -74,6 +79,14 @@ struct World {
     announced: bool,
     closed: bool,
     ends: bool,
+    securing: Option<Securing>,
+}
+
+/// The connection on which TLS shall begin.
+#[derive(Clone, Copy)]
+enum Securing {
+    Control,
+    Data,
 }
 
 fn reason(number: u8) -> Reason {
@@ -84,7 +97,9 @@ impl World {
     fn new() -> Self {
         let (local, peer) = ("192.0.2.1:21".parse().unwrap(), "192.0.2.7:40000".parse().unwrap());
         let now = Time::ZERO;
-        let session = Session::new(Arc::new(Policy::default()), local, peer, now);
+        let tls = Requirement::Optional;
+        let policy = Policy { tls, clear_commands: true, ..Policy::default() };
+        let session = Session::new(Arc::new(policy), local, peer, now);
         let mut world = Self {
             session,
             now,
@@ -95,6 +110,7 @@ impl World {
             announced: false,
             closed: false,
             ends: false,
+            securing: None,
         };
         world.drain();
         world
@@ -141,7 +157,12 @@ impl World {
                 assert!(!self.closed, "closed twice");
                 self.closed = true;
             }
-            Effect::Unlisten => {}
+            Effect::StartTls => self.securing = Some(Securing::Control),
+            Effect::Secure => {
+                assert!(self.announced, "a handshake before the 150");
+                self.securing = Some(Securing::Data);
+            }
+            Effect::StopTls | Effect::Unlisten => {}
             Effect::Note(note) => assert!(!note.to_string().chars().any(char::is_control)),
         }
     }
@@ -182,6 +203,17 @@ impl World {
         // What flowed, flowed behind a 150; the next transfer has its own.
         self.announced &= !matches!(work, Work::Transfer);
         self.give(Input::Done(ticket, outcome));
+    }
+
+    fn handshake(&mut self, end: Result<(), Reason>) {
+        match (self.securing.take(), end) {
+            (Some(Securing::Control), end) => self.give(Input::Tls(end)),
+            (Some(Securing::Data), Ok(())) => self.give(Input::Data(DataEvent::Secured)),
+            (Some(Securing::Data), Err(reason)) => {
+                self.give(Input::Data(DataEvent::SecureFailed(reason)));
+            }
+            (None, _) => {}
+        }
     }
 
     fn wait(&mut self, time: Duration) {
@@ -232,6 +264,14 @@ impl World {
             }
             Move::Dialled => self.give(Input::Data(DataEvent::Dialled)),
             Move::DialFailed(why) => self.give(Input::Data(DataEvent::DialFailed(reason(why)))),
+            Move::Secured => self.handshake(Ok(())),
+            Move::SecureFailed(why) => self.handshake(Err(reason(why))),
+            Move::Protect => {
+                self.give(Input::Line(b"AUTH TLS".to_vec()));
+                self.handshake(Ok(()));
+                self.give(Input::Line(b"PBSZ 0".to_vec()));
+                self.give(Input::Line(b"PROT P".to_vec()));
+            }
             Move::Progress(bytes) => self.give(Input::Progress(bytes)),
             Move::Wait(seconds) => self.wait(Duration::from_secs(u64::from(seconds) % 400)),
             Move::EarlyTimer => self.give(Input::Timer),
@@ -254,6 +294,7 @@ impl World {
     /// All jobs are answered and all short deadlines pass: then nothing is left to say.
     fn settle(mut self) {
         for _ in 0..4 * self.lines + 16 {
+            self.handshake(Ok(()));
             while !self.work.is_empty() {
                 self.answer(0, None);
                 self.announced &= self.session.is_transferring();
@@ -279,9 +320,9 @@ fn any(answer: Answer) -> Outcome {
     match answer {
         Answer::Done => Outcome::Done,
         Answer::Failed(why) => Outcome::Failed(reason(why)),
-        Answer::LoggedIn(0) => Outcome::LoggedIn(Permissions::NONE),
-        Answer::LoggedIn(1) => Outcome::LoggedIn(Permissions::READ_ONLY),
-        Answer::LoggedIn(_) => Outcome::LoggedIn(Permissions::ALL),
+        Answer::LoggedIn(0) => Outcome::LoggedIn(Grant::of(Permissions::NONE)),
+        Answer::LoggedIn(1) => Outcome::LoggedIn(Grant::of(Permissions::READ_ONLY)),
+        Answer::LoggedIn(_) => Outcome::LoggedIn(Grant::of(Permissions::ALL)),
         Answer::Listening(port, true) => Outcome::Listening(([192, 0, 2, 1], port).into()),
         Answer::Listening(port, false) => {
             Outcome::Listening(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], port).into())
@@ -307,7 +348,7 @@ fn fitting(work: &Work) -> Outcome {
         Work::Transfer => return Outcome::Moved { bytes: 7, cut: None },
     };
     match job {
-        Job::LogIn { .. } => Outcome::LoggedIn(Permissions::ALL),
+        Job::LogIn { .. } => Outcome::LoggedIn(Grant::of(Permissions::ALL)),
         Job::Listen(_) => Outcome::Listening(([192, 0, 2, 1], 61_007).into()),
         Job::OpenRead { .. } => Outcome::Opened { size: Some(7), name: None },
         Job::OpenWrite { path, .. } => Outcome::Opened { size: None, name: Some(path.clone()) },

@@ -57,6 +57,8 @@ impl Session {
             return;
         }
         match end {
+            // They came before the handshake was over, so in clear.
+            Ok(()) if !self.queue.is_empty() => self.close(Reason::ClearBehindAuth),
             Ok(()) => {
                 let core = &mut self.core;
                 core.security = Security { control: true, proven: true, ..Security::default() };
