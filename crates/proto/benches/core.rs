@@ -15,7 +15,7 @@ use twoport_proto::code::Code;
 use twoport_proto::command::Command;
 use twoport_proto::line::{LineReader, MAX_COMMAND};
 use twoport_proto::reply::Reply;
-use twoport_proto::server::{DataEvent, Effect, Input, Job, Outcome, Policy, Session};
+use twoport_proto::server::{DataEvent, Effect, Grant, Input, Job, Outcome, Policy, Session};
 use twoport_proto::time::Time;
 use twoport_proto::verb::Permissions;
 
@@ -156,7 +156,7 @@ impl Driven {
 
 fn outcome(job: &Job) -> Outcome {
     match job {
-        Job::LogIn { .. } => Outcome::LoggedIn(Permissions::ALL),
+        Job::LogIn { .. } => Outcome::LoggedIn(Grant::of(Permissions::ALL)),
         Job::Listen(_) => Outcome::Listening(([192, 0, 2, 1], 61_007).into()),
         Job::OpenRead { .. } => Outcome::Opened { size: Some(7), name: None },
         _ => Outcome::Done,
