@@ -41,6 +41,17 @@ impl Site {
         format!("ftp://ann:secret@{}", self.address())
     }
 
+    /// Waits until the log, which another thread reads, says so.
+    fn logs(&self, word: &str) {
+        for _ in 0..400 {
+            if self.served.log().contains(word) {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(25));
+        }
+        unreachable!("{word} is not in {}", self.served.log());
+    }
+
     fn python(&self, what: &str) {
         let script = repository().unwrap().join("tests/clients/tls_driver.py");
         let (address, work) = (self.address(), self.state.path());
@@ -91,7 +102,7 @@ fn curl_moves_files_over_both_versions_with_reuse_required() {
     let implicit = format!("ftps://ann:secret@{}/file1.3", site.implicit());
     assert!(curl(&["-o", got, &implicit]), "{}", site.served.log());
     assert!(!curl(&[&format!("{}/", site.url())]), "in clear nobody logs in");
-    assert!(site.served.log().contains("tls-required"));
+    site.logs("tls-required");
 }
 
 #[test]
@@ -118,7 +129,7 @@ fn only_a_data_connection_that_resumes_its_session_is_served() {
     let site = Site::new(&["--tls", "optional", "--require-reuse", "required"]);
     site.python("reuse");
     site.python("no-reuse");
-    assert!(site.served.log().contains("tls-not-resumed"));
+    site.logs("tls-not-resumed");
 }
 
 #[test]
@@ -126,7 +137,7 @@ fn a_truncated_upload_is_426_and_no_file() {
     let site = Site::new(&["--tls", "optional"]);
     site.python("truncated");
     assert!(!site.root.path().join("truncated").exists());
-    assert!(site.served.log().contains("tls-truncated"));
+    site.logs("tls-truncated");
 }
 
 #[test]
@@ -141,7 +152,7 @@ fn a_command_behind_auth_is_not_obeyed() {
         said.lines().filter(|line| !line.starts_with("220")).collect::<Vec<_>>(),
         ["234 AUTH TLS successful."]
     );
-    assert!(site.served.log().contains("clear-text-behind-auth"));
+    site.logs("clear-text-behind-auth");
 }
 
 #[test]

@@ -11,7 +11,6 @@ mod work;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
@@ -19,7 +18,7 @@ use twoport_net::clock;
 use twoport_net::control::ControlStream;
 use twoport_net::pump::blocking;
 use twoport_net::tls::TlsError;
-use twoport_net::tls::tickets::Identity;
+use twoport_net::tls::tickets::{Identity, SessionTls};
 use twoport_proto::code::Code;
 use twoport_proto::reason::Reason;
 use twoport_proto::server::{
@@ -66,7 +65,7 @@ pub(crate) struct Driver {
     inputs: VecDeque<Input>,
     stop: watch::Receiver<Stop>,
     /// TLS with tickets of this session's own, once it is needed.
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<SessionTls>,
     /// Whether TLS comes before the greeting.
     implicit: bool,
     open: bool,
@@ -132,9 +131,9 @@ impl Driver {
     async fn begin_tls(&mut self) -> Result<(), Reason> {
         let Some(tls) = &self.serving.tls else { return Err(Reason::TlsUnavailable) };
         let identity = Identity::random().map_err(|_| Reason::LocalError)?;
-        let config = identity.bind(&tls.config);
-        self.tls = Some(Arc::clone(&config));
-        let begun = self.control.secure(config).await;
+        let own = identity.bind(&tls.config);
+        let begun = self.control.secure(Arc::clone(&own.control)).await;
+        self.tls = Some(own);
         begun.map_err(|error| self.tls_failed(&error))
     }
 
@@ -204,7 +203,9 @@ impl Driver {
                 Effect::StopTls => self.control.lay_bare().await,
                 Effect::Secure => {
                     if let (Some(tls), Some(own)) = (&self.serving.tls, &self.tls) {
-                        self.transfer = self.channel.secure(Arc::clone(own), tls.reuse);
+                        let receives = matches!(self.moving.opened, Some((_, Opened::Write(_))));
+                        let config = if receives { &own.receiving } else { &own.sending };
+                        self.transfer = self.channel.secure(Arc::clone(config), tls.reuse);
                     }
                 }
                 Effect::Dial(target) => self.transfer = self.channel.dial(target),

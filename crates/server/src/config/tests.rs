@@ -79,7 +79,7 @@ listen = [\"localhost:21\"]
 [log]
 log-format = 3
 colour = true
-[tsl]
+[colours]
 x = 1
 root = \"/srv\"
 ";
@@ -99,7 +99,7 @@ F:16:18: public-address: \"ftp.example.com\" is not an IP address; write an IP a
 F:18:10: listen: \"localhost:21\" is not an address with a port; write an address and a port such as \"0.0.0.0:2121\" or \"[::]:2121\", or \"auto\"
 F:20:14: log-format: it is a number; write \"human\" or \"json\"
 F:21:1: colour: unknown key in [log]; the keys are log-format, xferlog
-F:22:2: tsl: unknown section; the sections are server, accounts, data, limits, timeouts, storage, log, account";
+F:22:2: colours: unknown section; the sections are server, accounts, data, tls, limits, timeouts, storage, log, account";
     assert_eq!(said(text), expected);
 }
 
