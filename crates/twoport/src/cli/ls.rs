@@ -22,10 +22,14 @@ async fn list(url: Url, config: Config, long: bool, json: bool) -> Outcome {
     let mut sessions = Sessions::new(config);
     let mut results = Results::new(json);
     let path = directory(url.path());
-    let result = match sessions.to(&url).await {
+    let mut result = match sessions.to(&url).await {
         Ok(session) => session.list(path.as_ref()).await,
         Err(error) => Err(error),
     };
+    // By name, as `ls` does; servers list in the order of their file system.
+    if let Ok(listing) = &mut result {
+        listing.entries.sort_by(|a, b| a.name.cmp(&b.name));
+    }
     sessions.after(&result);
     match &result {
         Err(error) => results.failed(&url, error)?,
