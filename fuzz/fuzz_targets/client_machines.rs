@@ -134,7 +134,8 @@ fn transfers(play: &Play) {
     let patience = Patience { reply: 5 * second, confirm: 9 * second, round_trip: second / 50 };
     let (restart, size) = (play.restart.into(), play.size.map(u64::from));
     let mut now = Time::ZERO;
-    let plan = Plan { command, direction, restart, size, patience };
+    let protected = play.kind & 0x80 != 0;
+    let plan = Plan { command, direction, restart, size, patience, protected };
     let mut machine = transfer::Transfer::new(now, plan);
     let mut ends = 0;
     let mut moved = 0;
