@@ -286,7 +286,12 @@ fn mff(argument: &[u8]) -> Result<Command, Reason> {
         let (name, value) = fact.split_at_checked(equals).ok_or(Reason::BadArgument)?;
         Ok((name.to_ascii_lowercase(), value.get(1..).unwrap_or_default().to_vec()))
     });
-    Ok(Command::Mff { facts: facts.collect::<Result<_, _>>()?, path: FtpPath::from(path) })
+    let facts: Vec<_> = facts.collect::<Result<_, _>>()?;
+    if facts.is_empty() {
+        Err(Reason::BadArgument)
+    } else {
+        Ok(Command::Mff { facts, path: FtpPath::from(path) })
+    }
 }
 
 fn mode(argument: &[u8]) -> Result<TransferMode, Reason> {

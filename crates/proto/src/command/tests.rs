@@ -128,6 +128,7 @@ fn each_mistake_has_its_reason() {
         ("SITE CHMOD -177 a", Reason::ChmodMalformed),
         ("SITE CHMOD 4755 a", Reason::ChmodMalformed),
         ("MFMT a", Reason::ArgumentMissing),
+        ("MFF ;; a", Reason::BadArgument),
         ("MFMT 2026 a", Reason::TimeInvalid),
         ("COMB a", Reason::ArgumentMissing),
     ] {
