@@ -169,26 +169,11 @@ fn class_of(reason: Reason, reply: Option<&Reply>) -> Class {
 
 /// Whether a reason is about TLS on a connection, rather than about the data on it.
 pub(crate) const fn is_tls(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::AlpnRefused
-            | Reason::CertificateExpired
-            | Reason::CertificateInvalid
-            | Reason::CertificateMissing
-            | Reason::CertificateNotPinned
-            | Reason::CertificateNotYetValid
-            | Reason::CertificateRefusedByPeer
-            | Reason::CertificateRevoked
-            | Reason::CertificateUnknownIssuer
-            | Reason::CertificateWrongName
-            | Reason::ClearBehindAuth
-            | Reason::ProtectionRefused
-            | Reason::TlsFailed
-            | Reason::TlsIncompatible
-            | Reason::TlsNotResumed
-            | Reason::TlsRefused
-            | Reason::TlsSilent
-    )
+    reason.is_of_handshake()
+        || matches!(
+            reason,
+            Reason::ClearBehindAuth | Reason::ProtectionRefused | Reason::TlsRefused
+        )
 }
 
 impl fmt::Display for Error {

@@ -130,6 +130,21 @@ const HTTP: [&[u8]; 9] =
     [b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE", b"PATCH"];
 
 impl Command {
+    /// Whether it moves data over a connection of its own, between a 1yz and a final reply.
+    #[must_use]
+    pub const fn moves_data(&self) -> bool {
+        matches!(
+            self,
+            Self::Appe(_)
+                | Self::List(_)
+                | Self::Mlsd(_)
+                | Self::Nlst(_)
+                | Self::Retr(_)
+                | Self::Stor(_)
+                | Self::Stou(_)
+        )
+    }
+
     /// Reads a line without its end.
     ///
     /// One blank parts verb and argument; further blanks belong to the argument, since names may

@@ -329,6 +329,30 @@ reasons! {
         "Names are bytes here, UTF-8 by convention; there is nothing to switch off.";
 }
 
+impl Reason {
+    /// Whether it says that a TLS handshake failed, so that the connection never carried a byte.
+    #[must_use]
+    pub const fn is_of_handshake(self) -> bool {
+        matches!(
+            self,
+            Self::AlpnRefused
+                | Self::CertificateExpired
+                | Self::CertificateInvalid
+                | Self::CertificateMissing
+                | Self::CertificateNotPinned
+                | Self::CertificateNotYetValid
+                | Self::CertificateRefusedByPeer
+                | Self::CertificateRevoked
+                | Self::CertificateUnknownIssuer
+                | Self::CertificateWrongName
+                | Self::TlsFailed
+                | Self::TlsIncompatible
+                | Self::TlsNotResumed
+                | Self::TlsSilent
+        )
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.id())

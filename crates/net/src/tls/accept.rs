@@ -29,15 +29,6 @@ pub enum Reuse {
     Required,
 }
 
-/// What came out of a handshake on a control connection.
-#[derive(Debug)]
-pub struct Accepted {
-    /// The connection under TLS.
-    pub stream: Stream,
-    /// The client's certificate in DER, if it gave one; it was verified.
-    pub certificate: Option<Vec<u8>>,
-}
-
 /// Does the server's part of the handshake on a control connection, within `patience`.
 ///
 /// # Errors
@@ -46,12 +37,9 @@ pub async fn control(
     tcp: TcpStream,
     config: Arc<ServerConfig>,
     patience: Duration,
-) -> Result<Accepted, TlsError> {
+) -> Result<Stream, TlsError> {
     let stream = handshake(tcp, config, patience).await?;
-    let certificates = stream.get_ref().1.peer_certificates();
-    let certificate = certificates.and_then(<[_]>::first).map(|first| first.to_vec());
-    let stream = tokio_rustls::TlsStream::Server(stream).into();
-    Ok(Accepted { stream, certificate })
+    Ok(tokio_rustls::TlsStream::Server(stream).into())
 }
 
 /// Does the server's part of the handshake on a data connection of the session, and looks at the

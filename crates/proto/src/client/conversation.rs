@@ -295,13 +295,7 @@ impl Expect {
 
 const fn expect(command: &Command) -> Expect {
     match command {
-        Command::Appe(_)
-        | Command::List(_)
-        | Command::Mlsd(_)
-        | Command::Nlst(_)
-        | Command::Retr(_)
-        | Command::Stor(_)
-        | Command::Stou(_) => Expect::Transfer,
+        command if command.moves_data() => Expect::Transfer,
         Command::Abor => Expect::Abort,
         Command::Epsv(_)
         | Command::Pasv

@@ -311,7 +311,7 @@ impl Transfer {
     }
 
     fn failed(&mut self, reason: Reason) {
-        let nothing = self.bytes() == 0 && (!self.opened || is_handshake(reason));
+        let nothing = self.bytes() == 0 && (!self.opened || reason.is_of_handshake());
         let unconnected = reason == Reason::ActiveNotConnected;
         let verdict = if nothing || unconnected {
             Verdict::Refused(reason)
@@ -380,27 +380,6 @@ impl Transfer {
     fn look(&self) -> Duration {
         self.plan.patience.round_trip.saturating_mul(2).max(LOOK)
     }
-}
-
-/// Whether a data connection failed before it could carry a byte.
-const fn is_handshake(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::AlpnRefused
-            | Reason::CertificateExpired
-            | Reason::CertificateInvalid
-            | Reason::CertificateMissing
-            | Reason::CertificateNotPinned
-            | Reason::CertificateNotYetValid
-            | Reason::CertificateRefusedByPeer
-            | Reason::CertificateRevoked
-            | Reason::CertificateUnknownIssuer
-            | Reason::CertificateWrongName
-            | Reason::TlsFailed
-            | Reason::TlsIncompatible
-            | Reason::TlsNotResumed
-            | Reason::TlsSilent
-    )
 }
 
 fn restates(code: Code) -> bool {

@@ -109,7 +109,7 @@ impl Transfer {
 impl Core {
     /// Handles the verbs of this file; hands others back.
     pub(super) fn transfer_verb(&mut self, r: &Request<'_>, command: Command) -> Option<Command> {
-        if moves_data(&command)
+        if command.moves_data()
             && let Some(reason) = self.data_refusal(r.user)
         {
             self.refuse(r.verb, reason);
@@ -548,17 +548,4 @@ impl Core {
             self.note(note.about(transfer.path));
         }
     }
-}
-
-const fn moves_data(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Appe(_)
-            | Command::List(_)
-            | Command::Mlsd(_)
-            | Command::Nlst(_)
-            | Command::Retr(_)
-            | Command::Stor(_)
-            | Command::Stou(_)
-    )
 }

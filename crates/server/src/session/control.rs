@@ -93,10 +93,7 @@ impl Control {
         if !self.lines.is_empty() || !self.read.is_empty() {
             return Err(TlsError::new(Reason::ClearBehindAuth));
         }
-        let handshake = |tcp| async move {
-            let accepted = accept::control(tcp, config, HANDSHAKE).await?;
-            Ok(accepted.stream)
-        };
+        let handshake = |tcp| accept::control(tcp, config, HANDSHAKE);
         self.stream.secure(handshake).await.inspect_err(|_| self.lost = true)
     }
 
