@@ -89,6 +89,8 @@ reasons! {
         "Do not use it; get a new one.";
     CertificateUnknownIssuer "certificate-unknown-issuer" "The certificate is not signed by an authority that is trusted here"
         "Give the authority's certificate with --ca, or, for a self-signed one, its fingerprint with --pin.";
+    CertificateUnusable "certificate-unusable" "The new certificate cannot be used"
+        "A file of certificate, key or client-ca has changed, and what is there now cannot be read, or key and certificate do not belong together. The server goes on with the old ones, and tries again when a file changes.";
     CertificateWrongName "certificate-wrong-name" "The certificate is for another name"
         "Use the name that it is for, or let the server have a certificate for this one.";
     ChmodMalformed "chmod-malformed" "Invalid SITE CHMOD format"

@@ -2,6 +2,8 @@
 //!
 //! What happens on an accepted connection is the session's driver's matter.
 
+mod renewal;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -122,6 +124,7 @@ impl Server {
             accepting.spawn(accept(listener, implicit, Arc::clone(&self.shared)));
         }
         accepting.spawn(sweep(Arc::clone(&self.shared)));
+        accepting.spawn(renewal::run(Arc::clone(&self.shared)));
         let stop = &self.shared.stop;
         // An error would mean that the sender is gone, and `self` holds it.
         let _: Result<_, _> = stop.subscribe().wait_for(|stop| *stop != Stop::No).await;

@@ -30,12 +30,12 @@ use crate::world::World;
 const CHECKS: usize = 4;
 
 /// A configuration in force.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Serving {
     /// The rules of a session.
     pub policy: Arc<Policy>,
     /// Who may log in.
-    pub accounts: Accounts,
+    pub accounts: Arc<Accounts>,
     /// The passive ports.
     pub ports: Ports,
     /// How many sessions there may be.
@@ -51,12 +51,12 @@ pub struct Serving {
     /// TLS, where it is on.
     pub tls: Option<Tls>,
     /// The transfers' own log.
-    pub xferlog: Option<Xferlog>,
+    pub xferlog: Option<Arc<Xferlog>>,
     /// Bounds the checks of passwords that run at a time.
     pub checks: Arc<Semaphore>,
-    config: Config,
+    config: Arc<Config>,
     owners: Arc<Owners>,
-    disks: Mutex<HashMap<PathBuf, Disk>>,
+    disks: Arc<Mutex<HashMap<PathBuf, Disk>>>,
 }
 
 impl Serving {
@@ -71,11 +71,11 @@ impl Serving {
             Some(former) if former.config.data.passive_ports == range => former.ports.clone(),
             _ => Ports::new(range.low..=range.high),
         };
-        let xferlog = config.log.xferlog.as_deref().map(Xferlog::open).transpose()?;
+        let xferlog = config.log.xferlog.as_deref().map(Xferlog::open).transpose()?.map(Arc::new);
         let limits = &config.limits;
         Ok(Self {
             policy: Arc::new(policy(&config)),
-            accounts,
+            accounts: Arc::new(accounts),
             ports,
             most: Most {
                 sessions: limits.max_sessions,
@@ -91,9 +91,15 @@ impl Serving {
             xferlog,
             checks: Arc::new(Semaphore::new(CHECKS)),
             owners: Arc::new(Owners::of_host()),
-            disks: Mutex::default(),
-            config,
+            disks: Arc::default(),
+            config: Arc::new(config),
         })
+    }
+
+    /// The same with other certificates.
+    #[must_use]
+    pub(crate) fn with_tls(&self, tls: Tls) -> Self {
+        Self { tls: Some(tls), ..self.clone() }
     }
 
     /// What an account can reach. Blocks.
@@ -121,13 +127,13 @@ impl Serving {
 
     /// How long parts of cut uploads are kept.
     #[must_use]
-    pub const fn partial_keep(&self) -> Duration {
+    pub fn partial_keep(&self) -> Duration {
         self.config.storage.partial_keep
     }
 
     /// The configuration it was made from.
     #[must_use]
-    pub const fn config(&self) -> &Config {
+    pub fn config(&self) -> &Config {
         &self.config
     }
 

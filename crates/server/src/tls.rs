@@ -3,6 +3,7 @@
 //! The handshakes are in `twoport_net::tls`; whether TLS must be used is the session's policy.
 
 mod certificates;
+pub(crate) mod watch;
 
 use std::fmt;
 use std::io;
@@ -19,10 +20,12 @@ use twoport_net::tls::accept::Reuse;
 use twoport_proto::server::Requirement;
 
 use self::certificates::{BySni, Loaded};
+use self::watch::Stamp;
 use crate::config::Config;
 use crate::config::words::ClientCertificates;
 
 /// TLS as it is configured, ready for handshakes.
+#[derive(Clone)]
 pub struct Tls {
     /// What handshakes need.
     pub config: Arc<ServerConfig>,
@@ -30,6 +33,8 @@ pub struct Tls {
     pub reuse: Reuse,
     /// The SHA-256 of each certificate, in hexadecimal, for those who pin it.
     pub fingerprints: Vec<String>,
+    /// The files it was made of, as they were.
+    pub(crate) stamp: Stamp,
 }
 
 /// Keys are in there.
@@ -58,7 +63,11 @@ impl Tls {
             return Ok(None);
         }
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let loaded = certificates::load(&config.tls, &provider)?;
+        let pairs = certificates::pairs(&config.tls)?;
+        let files = pairs.iter().flat_map(|(certificate, key)| [certificate, key]);
+        // Before they are read: what changes while they are is seen at the next look.
+        let stamp = Stamp::of(files.chain(&config.tls.client_ca).cloned());
+        let loaded = certificates::load(&pairs, &provider)?;
         let versions = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13, &TLS12])
             .map_err(io::Error::other)?;
@@ -79,7 +88,7 @@ impl Tls {
         // Stateless and rotated; each session binds its own tickets over it.
         tls.ticketer = aws_lc_rs::Ticketer::new().map_err(io::Error::other)?;
         let reuse = config.tls.require_reuse.into();
-        Ok(Some(Self { config: Arc::new(tls), reuse, fingerprints }))
+        Ok(Some(Self { config: Arc::new(tls), reuse, fingerprints, stamp }))
     }
 }
 

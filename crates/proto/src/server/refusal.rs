@@ -119,10 +119,11 @@ pub const fn code(reason: Reason) -> Code {
         | R::RootNotRemovable
         | R::RootNotRenamable
         | R::StorageDenied => Code::UNAVAILABLE,
-        // What only a client says of a server has no reply of its own.
+        // What only a client says of a server, or a server's log, has no reply of its own.
         R::AccountNeeded
         | R::ActiveNotConnected
         | R::AllModesFailed
+        | R::CertificateUnusable
         | R::ControlClosing
         | R::ControlRefused
         | R::DataAddressForeign

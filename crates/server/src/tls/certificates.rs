@@ -49,16 +49,19 @@ fn is_for(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
     own.is_some_and(|own| verify_server_name(&own, name).is_ok())
 }
 
-/// Loads each certificate with its key, or the one that was made.
-pub(super) fn load(tls: &settings::Tls, provider: &CryptoProvider) -> io::Result<Loaded> {
-    let pairs: Vec<(PathBuf, PathBuf)> = if tls.certificate.is_empty() {
-        vec![own(tls.state_directory.as_deref())?]
-    } else {
-        tls.certificate.iter().cloned().zip(tls.key.iter().cloned()).collect()
-    };
+/// The files of each certificate with its key, or of the one that is made where none is given.
+pub(super) fn pairs(tls: &settings::Tls) -> io::Result<Vec<(PathBuf, PathBuf)>> {
+    if tls.certificate.is_empty() {
+        return Ok(vec![own(tls.state_directory.as_deref())?]);
+    }
+    Ok(tls.certificate.iter().cloned().zip(tls.key.iter().cloned()).collect())
+}
+
+/// Loads each certificate with its key.
+pub(super) fn load(pairs: &[(PathBuf, PathBuf)], provider: &CryptoProvider) -> io::Result<Loaded> {
     let mut loaded = Loaded { keys: Vec::new(), fingerprints: Vec::new() };
     for (certificate, key) in pairs {
-        let (certified, fingerprint) = pair(&certificate, &key, provider)?;
+        let (certified, fingerprint) = pair(certificate, key, provider)?;
         loaded.keys.push(Arc::new(certified));
         loaded.fingerprints.push(fingerprint);
     }
