@@ -10,6 +10,7 @@ pub mod beneath;
 pub mod directory;
 pub mod file;
 pub mod memory;
+pub mod namespace;
 pub mod socket;
 
 pub use rustix::io::Errno;
