@@ -170,6 +170,9 @@ impl Session {
                     Event::Due => transfer::Input::Timer { bytes: moving.bytes() },
                 },
             };
+            if let Some(resumed) = moving.resumed() {
+                transfer.handle(clock::now(), transfer::Input::Secured { resumed });
+            }
             transfer.handle(clock::now(), input);
         }
     }

@@ -123,6 +123,12 @@ impl Session {
         self.welcome.protected
     }
 
+    /// What is to be known of the session though nothing failed.
+    #[must_use]
+    pub fn notice(&self) -> Option<Reason> {
+        self.welcome.assumed.then_some(Reason::ProtectionAssumed)
+    }
+
     /// The server's address.
     #[must_use]
     pub const fn peer(&self) -> SocketAddr {
@@ -200,7 +206,7 @@ impl Session {
         }
         self.versions = Versions::Only12;
         match self.reconnect().await {
-            Err(error) if error.reason() == Some(Reason::TlsIncompatible) => {
+            Err(error) if error.reason() == Some(Reason::TlsVersion) => {
                 self.versions = Versions::Only13;
                 self.reconnect().await
             }

@@ -481,6 +481,7 @@ async fn secured(script: Script, scheme: &str) -> (Class, Option<Reason>, String
 async fn tls_that_does_not_come() {
     for (auth, reason) in [
         ("502 No.\r\n", Reason::TlsRefused),
+        ("504 Known are: SSL.\r\n", Reason::TlsRefused),
         ("530 Log in first.\r\n", Reason::TlsRefused),
         ("230 You are in.\r\n", Reason::TlsRefused),
         // Curl 983: a reply that somebody put behind the 234.

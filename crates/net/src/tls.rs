@@ -13,7 +13,8 @@ pub mod trust;
 use std::io;
 
 use rustls::{
-    AlertDescription, CertificateError, CommonState, Error, HandshakeKind, ProtocolVersion,
+    AlertDescription, CertificateError, CommonState, Error, HandshakeKind, PeerIncompatible,
+    PeerMisbehaved, ProtocolVersion,
 };
 use twoport_proto::reason::Reason;
 
@@ -80,16 +81,31 @@ impl From<io::Error> for TlsError {
 fn reason(error: &Error) -> Reason {
     match error {
         Error::NoApplicationProtocol
+        | Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedApplicationProtocol)
         | Error::AlertReceived(AlertDescription::NoApplicationProtocol) => Reason::AlpnRefused,
-        Error::PeerIncompatible(_) | Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-            Reason::TlsIncompatible
-        }
-        Error::AlertReceived(AlertDescription::HandshakeFailure) => Reason::TlsIncompatible,
+        Error::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            | PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled,
+        )
+        | Error::AlertReceived(AlertDescription::ProtocolVersion) => Reason::TlsVersion,
+        // Key exchange and signatures are part of what a cipher suite was in TLS 1.2.
+        Error::PeerIncompatible(_)
+        | Error::AlertReceived(
+            AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
+        ) => Reason::TlsCipher,
         Error::AlertReceived(
             AlertDescription::UnknownCA
             | AlertDescription::BadCertificate
             | AlertDescription::CertificateUnknown
-            | AlertDescription::CertificateExpired,
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::AccessDenied
+            // A signature that does not fit: of another authority with the same name, say.
+            | AlertDescription::DecryptError,
         ) => Reason::CertificateRefusedByPeer,
         Error::NoCertificatesPresented
         | Error::AlertReceived(AlertDescription::CertificateRequired) => Reason::CertificateMissing,

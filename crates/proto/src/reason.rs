@@ -53,8 +53,8 @@ reasons! {
         "Use passive mode: EPSV or PASV.";
     AllModesFailed "all-modes-failed" "No mode gave a data connection"
         "Each mode failed for a reason of its own, listed beside this one. Usually a firewall drops the server's passive ports and the client is behind a NAT.";
-    AlpnRefused "alpn-refused" "The TLS client speaks another protocol than FTP"
-        "It offered by ALPN only protocols such as HTTP: a confused client, or an attack that leads one here (ALPACA).";
+    AlpnRefused "alpn-refused" "The TLS peer speaks another protocol than FTP"
+        "It named by ALPN only protocols such as HTTP: a confused client, a wrong port, or an attack that leads one to the other (ALPACA).";
     AlreadyLoggedIn "already-logged-in" "User already authenticated"
         "PASS came a second time. Send USER first to log in as somebody else.";
     ArgumentMissing "argument-missing" "Syntax error: command needs an argument"
@@ -241,6 +241,8 @@ reasons! {
         "PORT carries an IPv4 address only. EPRT works for both.";
     PrivilegedPort "privileged-port" "Can't connect over a privileged port"
         "Data ports below 1024 are refused, whatever listens there (RFC 2577 §3).";
+    ProtectionAssumed "protection-assumed" "The server does not know PROT: data go under TLS as implicit TLS means it"
+        "Nothing to change: old devices have implicit TLS without PBSZ and PROT. If their data are in clear after all, the data connection fails and nothing is sent; then use ftpes://.";
     ProtectionRefused "protection-refused" "The server does not protect data connections"
         "It refused PROT P. With --tls auto data go in clear; names and passwords are protected all the same.";
     ProtectionUnknown "protection-unknown" "Unknown level of protection: use PROT C or PROT P"
@@ -299,16 +301,16 @@ reasons! {
         "RFC 3659 §2.3 gives the form.";
     TlsAlready "tls-already" "The control connection is protected already"
         "AUTH is sent once.";
+    TlsCipher "tls-cipher-mismatch" "No TLS cipher suite in common"
+        "Both ends need AES-GCM or ChaCha20-Poly1305 with an ephemeral key exchange (ECDHE), as all have since 2012. Let the older end allow them.";
     TlsFailed "tls-handshake-failed" "The TLS handshake failed"
-        "See the log for what TLS says: no common version or cipher, a certificate that was not accepted, or no TLS at all.";
+        "See the log for what TLS says: a peer that broke off, or one that speaks no TLS at all.";
     TlsFirst "tls-first" "Protect the control connection with AUTH TLS first"
         "The command has a meaning only under TLS.";
-    TlsIncompatible "tls-incompatible" "No TLS version or cipher suite in common"
-        "Both ends need TLS 1.2 or 1.3 with AES-GCM or ChaCha20-Poly1305; old devices may know only older ones. Some servers say the same where a client certificate is missing.";
     TlsNotResumed "tls-not-resumed" "The data connection did not resume the TLS session of its control connection"
-        "By that the server knows that both are the same client's. Let the client resume (curl, lftp and FileZilla do), or set require-reuse = \"prefer\".";
+        "By that the server knows that both are the same client's. Let the client resume (twoport, curl, lftp and FileZilla do), or let the server not ask for it: require-reuse = \"prefer\" here, require_ssl_reuse=NO in vsftpd, TLSOptions NoSessionReuseRequired in ProFTPD. A server that gives nothing to resume and demands it serves nobody: ask who runs it.";
     TlsRefused "tls-refused" "The server refuses TLS"
-        "It said no to AUTH TLS, or somebody between did. Nothing secret was sent. If clear text will do, use ftp:// with --tls auto.";
+        "It said no to AUTH TLS, or somebody between did. Nothing secret was sent. A server that knows only AUTH SSL is older than RFC 4217 and is not used so; it may have implicit TLS: ftps://. If clear text will do, use ftp:// with --tls auto.";
     TlsRequired "tls-required" "TLS is required: send AUTH TLS first"
         "The server, or the account, allows no login in clear.";
     TlsSilent "tls-handshake-timeout" "The TLS handshake did not end in time"
@@ -317,6 +319,8 @@ reasons! {
         "An end of data without close_notify can be an attacker's or a network's doing. Let the client close TLS properly.";
     TlsUnavailable "tls-unavailable" "TLS is not available on this server"
         "The server runs without TLS. Log in without it, or choose another server.";
+    TlsVersion "tls-version-mismatch" "No TLS version in common"
+        "TLS 1.2 and 1.3 are spoken; the other end knows only older ones, which are broken (RFC 8996), or --tls-version excludes what it has. Update it.";
     TooManyAttempts "too-many-attempts" "Authentication failed too often. Disconnecting"
         "login-attempts wrong passwords end a connection.";
     TooManyUnknown "too-many-unknown" "Too many unknown commands. Disconnecting"
@@ -347,10 +351,11 @@ impl Reason {
                 | Self::CertificateRevoked
                 | Self::CertificateUnknownIssuer
                 | Self::CertificateWrongName
+                | Self::TlsCipher
                 | Self::TlsFailed
-                | Self::TlsIncompatible
                 | Self::TlsNotResumed
                 | Self::TlsSilent
+                | Self::TlsVersion
         )
     }
 }

@@ -105,6 +105,7 @@ async fn up(
     peer: std::net::SocketAddr,
     accept: Duration,
     shield: Option<Shield>,
+    resumed: oneshot::Sender<bool>,
 ) -> Result<Stream, PumpError<io::Error>> {
     let socket = match channel {
         Channel::Connected(socket) => socket,
@@ -115,8 +116,12 @@ async fn up(
     let Some(Shield { guard, patience, observer }) = shield else { return Ok(socket.into()) };
     let secured = guard.connect(socket, patience).await;
     let stream = secured.map_err(|error| PumpError::Data(error.reason, error.source))?;
-    if let (Some(observer), Some(facts)) = (observer, stream.facts()) {
-        observer(Trace::Secured(facts));
+    if let Some(facts) = stream.facts() {
+        // Nobody listens where the transfer is over already.
+        let _over = resumed.send(facts.resumed);
+        if let Some(observer) = observer {
+            observer(Trace::Secured(facts));
+        }
     }
     Ok(stream)
 }
@@ -130,6 +135,8 @@ pub(super) struct Moving<B> {
     tasks: JoinSet<Moved<B>>,
     /// There while the task runs.
     cancel: Option<oneshot::Sender<()>>,
+    /// Whether the handshake resumed a session, once it is done.
+    resumed: Option<oneshot::Receiver<bool>>,
     progress: Progress,
     /// The progress may count earlier transfers too.
     before: u64,
@@ -153,6 +160,7 @@ impl<B: Send + 'static> Moving<B> {
             shield: None,
             tasks: JoinSet::new(),
             cancel: None,
+            resumed: None,
             before: progress.bytes(),
             progress,
             stall,
@@ -164,6 +172,13 @@ impl<B: Send + 'static> Moving<B> {
 
     pub(super) fn bytes(&self) -> u64 {
         self.progress.bytes().saturating_sub(self.before)
+    }
+
+    /// Whether the handshake resumed a session: told once, when it is done.
+    pub(super) fn resumed(&mut self) -> Option<bool> {
+        let resumed = self.resumed.as_mut()?.try_recv().ok()?;
+        self.resumed = None;
+        Some(resumed)
     }
 
     pub(super) const fn is_running(&self) -> bool {
@@ -180,9 +195,11 @@ impl<B: Send + 'static> Moving<B> {
         let (open, shield) = (pump.clone(), self.shield.take());
         let (cancel, mut cancelled) = oneshot::channel();
         self.cancel = Some(cancel);
+        let (tell, resumed) = oneshot::channel();
+        self.resumed = Some(resumed);
         self.tasks.spawn(async move {
             let ready = tokio::select! {
-                up = up(channel, peer, accept, shield) => up,
+                up = up(channel, peer, accept, shield, tell) => up,
                 _ = &mut cancelled => Err(PumpError::Data(Reason::DataReset, None)),
             };
             // What is being opened is waited for, so that the caller can remove it.

@@ -7,14 +7,16 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustls::ClientConfig;
-use rustls::client::Resumption;
+use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -76,6 +78,7 @@ pub fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
 pub struct Guard {
     config: Arc<ClientConfig>,
     sessions: Arc<Sessions>,
+    nobody: Arc<Nobody>,
     name: ServerName<'static>,
 }
 
@@ -101,15 +104,16 @@ impl Guard {
             .with_protocol_versions(versions)?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
+        let nobody = Arc::new(Nobody::default());
         let mut config = match identity {
             Some(identity) => config.with_client_auth_cert(identity.chain, identity.key)?,
-            None => config.with_no_client_auth(),
+            None => config.with_client_cert_resolver(Arc::clone(&nobody) as Arc<_>),
         };
         // vsftpd knows `ftp` alone, also on data connections.
         config.alpn_protocols = ALPN.iter().take(1).map(|name| name.to_vec()).collect();
         let sessions = Arc::new(Sessions::default());
         config.resumption = Resumption::store(Arc::clone(&sessions) as Arc<_>);
-        Ok(Self { config: Arc::new(config), sessions, name: name(host)? })
+        Ok(Self { config: Arc::new(config), sessions, nobody, name: name(host)? })
     }
 
     /// Whether the next data connection cannot resume though the server gave tickets: all of them
@@ -119,6 +123,16 @@ impl Guard {
         self.sessions.are_spent()
     }
 
+    /// In TLS 1.2 a server that misses a certificate says no more than that the handshake failed
+    /// (RFC 5246 §7.4.6).
+    fn explained(&self, error: TlsError) -> TlsError {
+        let vague = matches!(error.reason, Reason::TlsCipher | Reason::TlsFailed);
+        if vague && self.nobody.0.load(Ordering::Relaxed) {
+            return TlsError { reason: Reason::CertificateMissing, ..error };
+        }
+        error
+    }
+
     /// Does the client's part of a handshake, within `patience`.
     ///
     /// # Errors
@@ -126,9 +140,25 @@ impl Guard {
     pub async fn connect(&self, tcp: TcpStream, patience: Duration) -> Result<Stream, TlsError> {
         let connect = TlsConnector::from(Arc::clone(&self.config)).connect(self.name.clone(), tcp);
         match tokio::time::timeout(patience, connect).await {
-            Ok(connected) => Ok(tokio_rustls::TlsStream::Client(connected?).into()),
+            Ok(Ok(connected)) => Ok(tokio_rustls::TlsStream::Client(connected).into()),
+            Ok(Err(error)) => Err(self.explained(error.into())),
             Err(_) => Err(TlsError::new(Reason::TlsSilent)),
         }
+    }
+}
+
+/// Who has no certificate, and notes whether the server asked for one.
+#[derive(Debug, Default)]
+struct Nobody(AtomicBool);
+
+impl ResolvesClientCert for Nobody {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
     }
 }
 

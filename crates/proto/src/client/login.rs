@@ -63,6 +63,8 @@ pub struct Welcome {
     pub image: bool,
     /// Whether data connections are under TLS.
     pub protected: bool,
+    /// Whether that is so though the server does not know PROT: it is what implicit TLS means.
+    pub assumed: bool,
 }
 
 /// The machine.
@@ -71,6 +73,8 @@ pub struct Login {
     credentials: Credentials,
     /// For data connections.
     protection: Policy,
+    /// Whether the connection was under TLS from its first byte.
+    implicit: bool,
     state: State,
     welcome: Welcome,
     effects: VecDeque<Effect>,
@@ -95,8 +99,8 @@ impl Login {
     #[must_use]
     pub fn new(credentials: Credentials) -> Self {
         let (state, welcome) = (State::ExpectGreeting, Welcome::default());
-        let protection = Policy::Off;
-        Self { credentials, protection, state, welcome, effects: VecDeque::new() }
+        let (protection, implicit) = (Policy::Off, false);
+        Self { credentials, protection, implicit, state, welcome, effects: VecDeque::new() }
     }
 
     /// A login behind [`Secure`](super::Secure). `protection` is what is wanted for data
@@ -106,6 +110,10 @@ impl Login {
         let mut login = Self { protection, ..Self::new(credentials) };
         match start {
             Start::Greeted(reply) => login.greeting(reply),
+            Start::Implicit(reply) => {
+                login.implicit = true;
+                login.greeting(reply);
+            }
             Start::Anew => login.user(),
         }
         login
@@ -193,8 +201,14 @@ impl Login {
         }
     }
 
+    /// Old devices with implicit TLS know neither PBSZ nor PROT and protect data all the same:
+    /// implicit TLS was there before both (a draft of RFC 4217 had it so, for port 989 and 990).
+    /// Data that are in clear after all fail in their handshake.
     fn prot(&mut self, reply: Reply) {
-        self.welcome.protected = reply.code.class() == Class::Completion;
+        let unknown =
+            [Code::UNKNOWN_COMMAND, Code::NOT_IMPLEMENTED, Code::BAD_SEQUENCE, Code::BAD_PARAMETER];
+        self.welcome.assumed = self.implicit && unknown.contains(&reply.code);
+        self.welcome.protected = self.welcome.assumed || reply.code.class() == Class::Completion;
         if self.protection == Policy::Required && !self.welcome.protected {
             self.fail(Reason::ProtectionRefused, Some(reply));
         } else {

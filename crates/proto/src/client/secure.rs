@@ -53,6 +53,8 @@ pub enum Effect {
 pub enum Start {
     /// The greeting, which it has to judge.
     Greeted(Reply),
+    /// The same, where TLS was up before it: implicit TLS.
+    Implicit(Reply),
     /// The state after a handshake: what was said in clear counts for nothing (RFC 4217 §4).
     Anew,
 }
@@ -128,7 +130,9 @@ impl Secure {
     /// all the same. A refusal is the login's to explain.
     fn greeting(&mut self, secured: bool, reply: Reply) {
         let welcome = reply.code.class() == Class::Completion;
-        if secured || !welcome || self.policy == Policy::Off {
+        if secured {
+            self.effects.push_back(Effect::Done(Start::Implicit(reply)));
+        } else if !welcome || self.policy == Policy::Off {
             self.effects.push_back(Effect::Done(Start::Greeted(reply)));
         } else {
             self.state = State::ExpectAuth(reply);

@@ -49,6 +49,8 @@ pub struct Transfer {
     rest_sent: bool,
     opened: bool,
     in_150: Option<u64>,
+    /// Whether the data connection resumed a TLS session; not known before its handshake.
+    resumed: Option<bool>,
     data: Data,
     end: Option<Reply>,
     lost: Option<Reason>,
@@ -81,6 +83,7 @@ impl Transfer {
             rest_sent,
             opened: false,
             in_150: None,
+            resumed: None,
             data: Data::Waiting,
             end: None,
             lost: None,
@@ -110,6 +113,7 @@ impl Transfer {
             Input::Reply(reply) if self.rest_sent => self.restarted(now, reply),
             Input::Reply(reply) => self.reply(now, reply),
             Input::Lost(reason) => self.lost(reason),
+            Input::Secured { resumed } => self.resumed = Some(resumed),
             Input::DataEnded { bytes } => self.data_over(now, Data::Ended(bytes)),
             Input::DataFailed { reason, bytes } => {
                 self.data_over(now, Data::Failed(reason, bytes));
@@ -187,6 +191,7 @@ impl Transfer {
         let nothing = self.bytes() == 0 && self.seen == 0;
         let no_data = reply.code == Code::NO_DATA_CONNECTION;
         let verdict = match self.data {
+            _ if self.unproven(&reply) => Verdict::Refused(Reason::TlsNotResumed),
             // These two codes only repeat what the data connection has shown; it knows why.
             Data::Failed(cause, bytes) if self.opened && restates(reply.code) => match bytes {
                 0 => Verdict::Refused(cause),
@@ -196,6 +201,20 @@ impl Transfer {
             _ => Verdict::Truncated(reason),
         };
         self.done(verdict, Some(reply));
+    }
+
+    /// Whether the server misses the session of the control connection on a data connection that
+    /// resumed none. It looks only after the handshake: vsftpd then says 522, ProFTPD 425 as for
+    /// any data connection that failed; others say it in words (450 of Pure-FTPd, 425 of FileZilla).
+    fn unproven(&self, reply: &Reply) -> bool {
+        if self.resumed != Some(false) {
+            return false;
+        }
+        let said = reply.lines.join(&b' ').to_ascii_lowercase();
+        let says = |word: &[u8]| said.windows(word.len()).any(|window| window == word);
+        let of_data = [Code::NO_DATA_CONNECTION, Code::DATA_SECURITY].contains(&reply.code);
+        let untouched = self.plan.direction == Direction::Upload || self.bytes() == 0;
+        of_data && untouched || says(b"reuse") || says(b"resum")
     }
 
     fn lost(&mut self, reason: Reason) {

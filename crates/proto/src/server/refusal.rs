@@ -31,7 +31,8 @@ pub const fn code(reason: Reason) -> Code {
         R::TlsNotResumed
         | R::TlsFailed
         | R::TlsSilent
-        | R::TlsIncompatible
+        | R::TlsCipher
+        | R::TlsVersion
         | R::AlpnRefused
         | R::CertificateExpired
         | R::CertificateInvalid
@@ -143,6 +144,7 @@ pub const fn code(reason: Reason) -> Code {
         | R::RestartRefused
         | R::ServerBusy
         | R::CertificateNotPinned
+        | R::ProtectionAssumed
         | R::ProtectionRefused
         | R::TlsRefused => Code::LOCAL_ERROR,
     }

@@ -14,6 +14,7 @@ use twoport_client::{
 use twoport_server::config::value::Value as _;
 
 use super::exit::Exit;
+use super::output::tell;
 use super::{Failure, Outcome};
 
 /// The settings of a session.
@@ -114,7 +115,14 @@ impl Sessions {
         }
         let session = match self.open.take() {
             Some((_, session)) => session,
-            None => Session::connect(url, self.config.clone()).await?,
+            None => {
+                let session = Session::connect(url, self.config.clone()).await?;
+                if let Some(reason) = session.notice() {
+                    tell(format_args!("{}: note: {}", url.host(), reason.describe()));
+                    tell(reason.explain());
+                }
+                session
+            }
         };
         Ok(&mut self.open.insert((url.clone(), session)).1)
     }

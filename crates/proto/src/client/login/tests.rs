@@ -112,29 +112,59 @@ fn under_tls_the_data_are_protected_before_anything_is_listed() {
         (Policy::Required, 200, "in 0 true, protected"),
         (Policy::Auto, 200, "in 0 true, protected"),
         (Policy::Auto, 534, "in 0 true, in clear"),
+        (Policy::Auto, 500, "in 0 true, in clear"),
         (Policy::Required, 534, "out protection-refused"),
+        (Policy::Required, 500, "out protection-refused"),
     ] {
-        let mut login = Login::behind(Start::Anew, ann(), policy);
-        let mut seen = vec![];
-        let mut replies = [331, 230, 503, prot, 500, 200].into_iter();
-        while let Some(effect) = login.poll() {
-            match effect {
-                Effect::Command(command) => {
-                    let mut line = vec![];
-                    command.encode(&mut line).unwrap();
-                    seen.push(line.trim_ascii().escape_ascii().to_string());
-                    let digits = replies.next().unwrap().to_string().into_bytes();
-                    let code = Code::parse(digits.try_into().unwrap()).unwrap();
-                    login.handle(Time::ZERO, Input::Reply(Reply::line(code, "Said.")));
-                }
-                Effect::Done(welcome) => {
-                    let data = if welcome.protected { "protected" } else { "in clear" };
-                    seen.push(alloc::format!("in 0 {}, {data}", welcome.image));
-                }
-                Effect::Failed(reason, _) => seen.push(alloc::format!("out {reason}")),
-            }
-        }
+        let seen = under_tls(Start::Anew, policy, prot);
         assert_eq!(seen[..4], ["USER ann", "PASS secret", "PBSZ 0", "PROT P"]);
         assert_eq!(seen.last().unwrap(), end, "{policy:?}");
     }
+}
+
+#[test]
+fn implicit_tls_protects_data_where_nobody_knows_prot() {
+    for (prot, end) in [
+        (200, "in 0 true, protected"),
+        (500, "in 0 true, protected as it must be"),
+        (502, "in 0 true, protected as it must be"),
+        (503, "in 0 true, protected as it must be"),
+        (504, "in 0 true, protected as it must be"),
+        (534, "out protection-refused"),
+        (431, "out protection-refused"),
+    ] {
+        let greeting = Reply::line(Code::parse(*b"220").unwrap(), "Hello.");
+        let seen = under_tls(Start::Implicit(greeting), Policy::Required, prot);
+        assert_eq!(seen[..4], ["USER ann", "PASS secret", "PBSZ 0", "PROT P"]);
+        assert_eq!(seen.last().unwrap(), end, "{prot}");
+    }
+}
+
+/// What a login says, and how it ends, with a server that answers PROT so.
+fn under_tls(start: Start, policy: Policy, prot: u16) -> Vec<String> {
+    let mut login = Login::behind(start, ann(), policy);
+    let mut seen = vec![];
+    let mut replies = [331, 230, 503, prot, 500, 200].into_iter();
+    while let Some(effect) = login.poll() {
+        match effect {
+            Effect::Command(command) => {
+                let mut line = vec![];
+                command.encode(&mut line).unwrap();
+                seen.push(line.trim_ascii().escape_ascii().to_string());
+                let digits = replies.next().unwrap().to_string().into_bytes();
+                let code = Code::parse(digits.try_into().unwrap()).unwrap();
+                login.handle(Time::ZERO, Input::Reply(Reply::line(code, "Said.")));
+            }
+            Effect::Done(welcome) => {
+                let data = match (welcome.protected, welcome.assumed) {
+                    (true, false) => "protected",
+                    (true, true) => "protected as it must be",
+                    (false, _) => "in clear",
+                };
+                seen.push(alloc::format!("in 0 {}, {data}", welcome.image));
+            }
+            Effect::Failed(reason, _) => seen.push(alloc::format!("out {reason}")),
+        }
+    }
+    seen
 }

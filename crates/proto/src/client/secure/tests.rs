@@ -24,6 +24,9 @@ fn play(mut machine: Secure, inputs: Vec<Input>) -> Vec<String> {
                 Effect::Done(Start::Greeted(reply)) => {
                     alloc::format!("log in after {}", reply.code.number())
                 }
+                Effect::Done(Start::Implicit(reply)) => {
+                    alloc::format!("log in under TLS after {}", reply.code.number())
+                }
                 Effect::Done(Start::Anew) => "log in".into(),
                 Effect::Failed(reason, _) => alloc::format!("out {reason}"),
             });
@@ -45,7 +48,7 @@ fn explicit_implicit_and_off() {
         assert_eq!(sent, ["AUTH TLS", "handshake", "log in"], "{policy:?}");
     }
     let sent = play(Secure::implicit(), vec![Input::Secured, reply("220 Hello.")]);
-    assert_eq!(sent, ["handshake", "log in after 220"]);
+    assert_eq!(sent, ["handshake", "log in under TLS after 220"]);
     let sent = play(Secure::explicit(Policy::Off), vec![reply("220 Hello.")]);
     assert_eq!(sent, ["log in after 220"]);
 }

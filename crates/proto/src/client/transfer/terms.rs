@@ -56,6 +56,11 @@ pub enum Input {
     Reply(Reply),
     /// No reply will come.
     Lost(Reason),
+    /// The handshake on the data connection is done.
+    Secured {
+        /// Whether it resumed a session.
+        resumed: bool,
+    },
     /// A download read the end of data, or an upload's last byte and FIN are with the kernel.
     DataEnded {
         /// The bytes of this connection.

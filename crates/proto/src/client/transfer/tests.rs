@@ -76,6 +76,8 @@ impl Run {
             ("eof", _) => Input::DataEnded { bytes },
             ("reset", _) => Input::DataFailed { reason: Reason::DataReset, bytes },
             ("cut", _) => Input::DataFailed { reason: Reason::TlsTruncated, bytes },
+            ("resumed", _) => Input::Secured { resumed: true },
+            ("anew", _) => Input::Secured { resumed: false },
             ("stranger", _) => Input::DataFailed { reason: Reason::CertificateWrongName, bytes },
             ("nobody", _) => Input::DataFailed { reason: Reason::ActiveNotConnected, bytes },
             ("lost", _) => Input::Lost(Reason::ControlLost),
@@ -279,6 +281,28 @@ fn a_missing_end_of_tls_is_a_warning_where_the_length_is_right() {
     assert_eq!(end(Some(101), &whole), "truncated tls-truncated");
     let late = ["150 ", "bytes 100", "226 ", "cut"];
     assert_eq!(end(Some(100), &late), "confirmed 100 but tls-truncated");
+}
+
+#[test]
+fn a_server_that_misses_the_resumption_says_it_in_codes_or_in_words() {
+    let end = |direction, words: &[&str]| end(protected(direction, None), words).0;
+    let (up, down) = (Direction::Upload, Direction::Download);
+    for (direction, words, expected) in [
+        (down, &["150 ", "anew", "cut", "522 Failed."][..], "refused tls-not-resumed"),
+        (down, &["150 ", "anew", "522 Failed."], "stop; refused tls-not-resumed"),
+        (down, &["150 ", "anew", "cut", "425 Unable."], "refused tls-not-resumed"),
+        (down, &["150 ", "anew", "cut", "450 No session reuse."], "refused tls-not-resumed"),
+        (down, &["150 ", "anew", "cut", "426 Not resumed."], "refused tls-not-resumed"),
+        (up, &["150 ", "anew", "bytes 9", "reset", "522 Failed."], "refused tls-not-resumed"),
+        // These say something else.
+        (down, &["150 ", "anew", "cut", "450 Busy."], "truncated control-refused"),
+        (down, &["150 ", "anew", "bytes 9", "cut", "425 Oh."], "truncated tls-truncated"),
+        (down, &["150 ", "resumed", "cut", "425 Unable."], "refused tls-truncated"),
+        (down, &["150 ", "resumed", "cut", "522 Failed."], "truncated control-refused"),
+        (down, &["425 No session reuse."], "refused control-refused"),
+    ] {
+        assert_eq!(end(direction, words), expected, "{words:?}");
+    }
 }
 
 #[test]
