@@ -17,6 +17,7 @@ pub mod code;
 pub mod command;
 pub mod data;
 pub mod glob;
+pub mod hello;
 pub mod line;
 pub mod list;
 pub mod path;
