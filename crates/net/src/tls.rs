@@ -6,6 +6,8 @@
 
 pub mod accept;
 pub mod connect;
+pub mod hello;
+pub mod keys;
 mod sessions;
 pub mod tickets;
 pub mod trust;

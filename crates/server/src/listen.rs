@@ -3,6 +3,7 @@
 //! What happens on an accepted connection is the session's driver's matter.
 
 mod renewal;
+mod turning;
 
 use std::io;
 use std::net::SocketAddr;
@@ -125,6 +126,7 @@ impl Server {
         }
         accepting.spawn(sweep(Arc::clone(&self.shared)));
         accepting.spawn(renewal::run(Arc::clone(&self.shared)));
+        accepting.spawn(turning::run(Arc::clone(&self.shared)));
         let stop = &self.shared.stop;
         // An error would mean that the sender is gone, and `self` holds it.
         let _: Result<_, _> = stop.subscribe().wait_for(|stop| *stop != Stop::No).await;

@@ -13,7 +13,9 @@ use tokio::sync::Semaphore;
 
 use twoport_net::clock;
 use twoport_net::data::ports::Ports;
-use twoport_proto::server::Policy;
+use twoport_net::tls::keys::TicketKeys;
+use twoport_net::tls::tickets::Binder;
+use twoport_proto::server::{Policy, Requirement};
 
 use crate::accounts::{Account, Accounts};
 use crate::config::Config;
@@ -50,6 +52,8 @@ pub struct Serving {
     pub from_port_20: bool,
     /// TLS, where it is on.
     pub tls: Option<Tls>,
+    /// What binds its tickets to sessions.
+    pub binder: Option<Arc<Binder>>,
     /// The transfers' own log.
     pub xferlog: Option<Arc<Xferlog>>,
     /// Bounds the checks of passwords that run at a time.
@@ -88,6 +92,7 @@ impl Serving {
             public_address: config.data.public_address,
             from_port_20: config.data.active_from_port_20,
             tls: Tls::load(&config)?,
+            binder: binder(&config, former)?,
             xferlog,
             checks: Arc::new(Semaphore::new(CHECKS)),
             owners: Arc::new(Owners::of_host()),
@@ -155,6 +160,21 @@ impl Serving {
         let disk = Disk::open(&account.root, options)?;
         disks.insert(account.root.clone(), disk.clone());
         Ok(disk)
+    }
+}
+
+/// The former one if the file of its keys is the same: tickets are out.
+fn binder(config: &Config, former: Option<&Serving>) -> io::Result<Option<Arc<Binder>>> {
+    if tls::requirement(config) == Requirement::Off {
+        return Ok(None);
+    }
+    let file = config.tls.ticket_keys.clone();
+    match former.and_then(|former| former.binder.as_ref()) {
+        Some(binder) if binder.keys().file() == file.as_deref() => {
+            binder.keys().turn()?;
+            Ok(Some(Arc::clone(binder)))
+        }
+        _ => Ok(Some(Arc::new(Binder::new(TicketKeys::new(file)?)))),
     }
 }
 

@@ -129,9 +129,11 @@ impl Driver {
     }
 
     async fn begin_tls(&mut self) -> Result<(), Reason> {
-        let Some(tls) = &self.serving.tls else { return Err(Reason::TlsUnavailable) };
+        let (Some(tls), Some(binder)) = (&self.serving.tls, &self.serving.binder) else {
+            return Err(Reason::TlsUnavailable);
+        };
         let identity = Identity::random().map_err(|_| Reason::LocalError)?;
-        let own = identity.bind(&tls.config);
+        let own = binder.bind(identity, &tls.config);
         let begun = self.control.secure(Arc::clone(&own.control)).await;
         self.tls = Some(own);
         begun.map_err(|error| self.tls_failed(&error))

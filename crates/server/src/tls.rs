@@ -85,8 +85,6 @@ impl Tls {
         let Loaded { keys, fingerprints } = loaded;
         let mut tls = verified.with_cert_resolver(Arc::new(BySni::new(keys)));
         tls.alpn_protocols = ALPN.iter().map(|protocol| protocol.to_vec()).collect();
-        // Stateless and rotated; each session binds its own tickets over it.
-        tls.ticketer = aws_lc_rs::Ticketer::new().map_err(io::Error::other)?;
         let reuse = config.tls.require_reuse.into();
         Ok(Some(Self { config: Arc::new(tls), reuse, fingerprints, stamp }))
     }

@@ -1,15 +1,20 @@
 //! Tickets that carry their session's identity, and open for that session alone.
 //!
-//! Nothing is kept on the server: the identity stands in front of what TLS puts into a ticket, both
-//! sealed by the server's ticketer. A ticket of another session opens into nothing, and the handshake
-//! becomes a full one; so a connection that was resumed is this session's, in TLS 1.2 as in 1.3.
-//! (rustls gives back `resumption_data` for TLS 1.3 only.)
+//! Hardly anything is kept on the server: the identity stands in front of what TLS puts into a
+//! ticket, both sealed by the ring of [`keys`](super::keys). A ticket of another session opens into
+//! nothing, and the handshake becomes a full one; so a connection that was resumed is this session's,
+//! in TLS 1.2 as in 1.3. (rustls gives back `resumption_data` for TLS 1.3 only.)
 
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
-use rustls::server::{ProducesTickets, ServerSessionMemoryCache};
+use rustls::server::{ProducesTickets, StoresServerSessions};
+
+use twoport_proto::hello::Hello;
+
+use super::keys::TicketKeys;
 
 /// How many TLS 1.2 sessions without tickets are remembered for a control connection. Origin: its
 /// own, and one of a data connection that could not resume it.
@@ -34,14 +39,37 @@ impl Identity {
         getrandom::fill(&mut bytes)?;
         Ok(Self(bytes))
     }
+}
 
-    /// The server's configuration for the connections of this session.
+/// Binds tickets to sessions, for all sessions of a server, and says whose a ticket is.
+#[derive(Debug)]
+pub struct Binder {
+    keys: TicketKeys,
+    /// The TLS 1.2 sessions that are remembered without a ticket, and whose they are.
+    ids: Mutex<HashMap<Vec<u8>, Identity>>,
+}
+
+impl Binder {
+    /// One that seals with these keys.
     #[must_use]
-    pub fn bind(self, config: &ServerConfig) -> SessionTls {
+    pub fn new(keys: TicketKeys) -> Self {
+        Self { keys, ids: Mutex::default() }
+    }
+
+    /// The keys.
+    #[must_use]
+    pub const fn keys(&self) -> &TicketKeys {
+        &self.keys
+    }
+
+    /// The server's configuration for the connections of the session of this identity.
+    #[must_use]
+    pub fn bind(self: &Arc<Self>, identity: Identity, config: &ServerConfig) -> SessionTls {
         let mut control = config.clone();
-        control.ticketer = Arc::new(Bound { sealer: Arc::clone(&config.ticketer), identity: self });
+        control.ticketer = Arc::new(Bound { binder: Arc::clone(self), identity });
         // Some clients of TLS 1.2 take no tickets (curl): a memory of its own binds as well.
-        control.session_storage = ServerSessionMemoryCache::new(REMEMBERED);
+        let kept = Mutex::default();
+        control.session_storage = Arc::new(Memory { binder: Arc::clone(self), identity, kept });
         control.send_tls13_tickets = TICKETS;
         let mut receiving = control.clone();
         receiving.send_tls13_tickets = 0;
@@ -52,6 +80,23 @@ impl Identity {
             sending: Arc::new(sending),
             receiving: Arc::new(receiving),
         }
+    }
+
+    /// The session that a hello names; none if it names none, or one of another server or day. It
+    /// is what the client says: only the handshake proves it.
+    #[must_use]
+    pub fn name(&self, hello: &Hello) -> Option<Identity> {
+        let ticketed = hello.tickets.iter().find_map(|ticket| self.open(ticket));
+        ticketed.map(|(identity, _)| identity).or_else(|| {
+            let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            ids.get(&hello.session_id).copied()
+        })
+    }
+
+    fn open(&self, ticket: &[u8]) -> Option<(Identity, Vec<u8>)> {
+        let opened = self.keys.decrypt(ticket)?;
+        let (identity, plain) = opened.split_first_chunk()?;
+        Some((Identity(*identity), plain.to_vec()))
     }
 }
 
@@ -77,39 +122,113 @@ impl fmt::Debug for Identity {
 /// The ticketer of one session.
 #[derive(Debug)]
 struct Bound {
-    sealer: Arc<dyn ProducesTickets>,
+    binder: Arc<Binder>,
     identity: Identity,
 }
 
 impl ProducesTickets for Bound {
     fn enabled(&self) -> bool {
-        self.sealer.enabled()
+        self.binder.keys.enabled()
     }
 
     fn lifetime(&self) -> u32 {
-        self.sealer.lifetime()
+        self.binder.keys.lifetime()
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.sealer.encrypt(&[&self.identity.0[..], plain].concat())
+        self.binder.keys.encrypt(&[&self.identity.0[..], plain].concat())
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        let opened = self.sealer.decrypt(ticket)?;
-        opened.strip_prefix(&self.identity.0[..]).map(<[u8]>::to_vec)
+        let (identity, plain) = self.binder.open(ticket)?;
+        (identity == self.identity).then_some(plain)
+    }
+}
+
+/// The memory of one session for TLS 1.2 without tickets; it ends with the session.
+struct Memory {
+    binder: Arc<Binder>,
+    identity: Identity,
+    kept: Mutex<VecDeque<(Vec<u8>, Vec<u8>)>>,
+}
+
+impl Memory {
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut VecDeque<(Vec<u8>, Vec<u8>)>, &mut HashMap<Vec<u8>, Identity>) -> T,
+    ) -> T {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ids = self.binder.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&mut kept, &mut ids)
+    }
+}
+
+impl StoresServerSessions for Memory {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.with(|kept, ids| {
+            if kept.len() == REMEMBERED
+                && let Some((oldest, _)) = kept.pop_front()
+            {
+                ids.remove(&oldest);
+            }
+            ids.insert(key.clone(), self.identity);
+            kept.push_back((key, value));
+        });
+        true
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let found = |(id, value): &(Vec<u8>, Vec<u8>)| (id == key).then(|| value.clone());
+        self.with(|kept, _| kept.iter().find_map(found))
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.with(|kept, ids| {
+            let at = kept.iter().position(|(id, _)| id == key)?;
+            ids.remove(key);
+            kept.remove(at).map(|(_, value)| value)
+        })
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.with(|kept, ids| {
+            for (id, _) in kept.drain(..) {
+                ids.remove(&id);
+            }
+        });
+    }
+}
+
+/// Secrets are in there.
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("•••")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::crypto::aws_lc_rs::Ticketer;
+
+    fn bound(binder: &Arc<Binder>) -> Bound {
+        Bound { binder: Arc::clone(binder), identity: Identity::random().unwrap() }
+    }
+
+    fn hello(session_id: &[u8], tickets: &[&[u8]]) -> Hello {
+        let tickets = tickets.iter().map(|ticket| ticket.to_vec()).collect();
+        Hello { session_id: session_id.to_vec(), tickets }
+    }
 
     #[test]
     fn a_ticket_opens_for_its_own_session_only() {
-        let sealer = Ticketer::new().unwrap();
-        let [own, other] = [(); 2]
-            .map(|()| Bound { sealer: Arc::clone(&sealer), identity: Identity::random().unwrap() });
+        let binder = Arc::new(Binder::new(TicketKeys::new(None).unwrap()));
+        let [own, other] = [bound(&binder), bound(&binder)];
         let ticket = own.encrypt(b"secret").unwrap();
         assert_eq!(own.decrypt(&ticket).as_deref(), Some(&b"secret"[..]));
         assert_eq!(own.decrypt(&ticket).as_deref(), Some(&b"secret"[..]), "as often as it comes");
@@ -118,5 +237,37 @@ mod tests {
         forged[20] ^= 1;
         assert_eq!(own.decrypt(&forged), None);
         assert_eq!(own.decrypt(b""), None);
+    }
+
+    #[test]
+    fn a_hello_names_the_session_of_its_ticket() {
+        let binder = Arc::new(Binder::new(TicketKeys::new(None).unwrap()));
+        let [one, two] = [bound(&binder), bound(&binder)];
+        let ticket = two.encrypt(b"secret").unwrap();
+        let elsewhere = bound(&Arc::new(Binder::new(TicketKeys::new(None).unwrap())));
+        let foreign = elsewhere.encrypt(b"secret").unwrap();
+        assert!(binder.name(&hello(b"", &[&foreign, &ticket])) == Some(two.identity));
+        assert!(binder.name(&hello(b"", &[&one.encrypt(b"").unwrap()])) == Some(one.identity));
+        assert!(binder.name(&hello(b"", &[&foreign])).is_none());
+        assert!(binder.name(&hello(b"", &[])).is_none());
+        let bare = binder.keys.encrypt(b"too short").unwrap();
+        assert!(binder.name(&hello(b"", &[&bare])).is_none());
+    }
+
+    #[test]
+    fn a_session_without_tickets_is_named_by_its_id_for_as_long_as_it_is_remembered() {
+        let binder = Arc::new(Binder::new(TicketKeys::new(None).unwrap()));
+        let identity = Identity::random().unwrap();
+        let memory = Memory { binder: Arc::clone(&binder), identity, kept: Mutex::default() };
+        for id in [b"1", b"2", b"3"] {
+            assert!(memory.put(id.to_vec(), b"secret".to_vec()));
+        }
+        let named = |id: &[u8]| binder.name(&hello(id, &[])) == Some(identity);
+        assert_eq!([named(b"1"), named(b"2"), named(b"3")], [false, true, true]);
+        assert_eq!((memory.get(b"1"), memory.get(b"3")), (None, Some(b"secret".to_vec())));
+        assert_eq!(memory.take(b"2"), Some(b"secret".to_vec()));
+        assert_eq!((named(b"2"), named(b"3")), (false, true));
+        drop(memory);
+        assert!(!named(b"3") && binder.ids.lock().unwrap().is_empty());
     }
 }

@@ -178,6 +178,9 @@ settings! {
         require_reuse "require-reuse": RequireReuse = "prefer", Common,
             "Whether data connections must resume the TLS session of their control connection, which proves that they are the same client's",
             "required turns away clients that cannot (Java's, and Node's of some versions); prefer takes them, and tells in the log";
+        ticket_keys "ticket-keys": Option<PathBuf> = "off", Rare,
+            "A file with the keys of the session tickets, which several servers of one name may share; it is made if it is missing",
+            "off keeps them in memory: one server needs no more, and nobody finds them on its disk";
         client_ca "client-ca": Option<PathBuf> = "off", Rare,
             "The authorities whose client certificates are accepted, in PEM form",
             "there is none to assume";
