@@ -10,6 +10,7 @@ pub mod files;
 pub(crate) mod ledger;
 pub mod machine;
 pub mod manual;
+pub mod relay;
 pub mod sockets;
 
 use std::fmt;
@@ -40,6 +41,11 @@ pub trait Stage {
     /// # Errors
     /// None comes.
     fn line(&mut self) -> Step<Vec<u8>>;
+
+    /// The last line as it was seen beyond a gateway, if there is one that changes addresses.
+    fn beyond(&self) -> Option<&[u8]> {
+        None
+    }
 
     /// The client sends bytes on the data connection.
     ///
@@ -135,7 +141,8 @@ impl Player<'_> {
             return Ok(());
         }
         match says {
-            Says::Blank | Says::Prose(_) | Says::Setup(_) | Says::Beyond(_) => return Ok(()),
+            Says::Blank | Says::Prose(_) | Says::Setup(_) => return Ok(()),
+            Says::Beyond(wire) => return self.beyond(wire),
             _ => self.send()?,
         }
         match says {
@@ -196,6 +203,13 @@ impl Player<'_> {
                 self.skip = false;
                 return if fits { Ok(()) } else { Err(show(&line)) };
             }
+        }
+    }
+
+    fn beyond(&mut self, wire: &Wire) -> Step {
+        match self.stage.beyond() {
+            Some(line) if !fits(wire, line, &mut self.captures) => Err(show(line)),
+            _ => Ok(()),
         }
     }
 

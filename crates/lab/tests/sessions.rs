@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use twoport_lab::player::machine::{Feed, server};
+use twoport_lab::player::relay::{Outside, relayed};
 use twoport_lab::player::{Failure, client, codec, conversation, corpus, files, manual, sockets};
-use twoport_lab::script::Script;
+use twoport_lab::script::{Says, Script};
 
 /// Plays all files, and shows every one that fails.
 fn each(play: impl Fn(&Script) -> Result<(), Failure>) {
@@ -35,6 +36,24 @@ fn the_server_machine_plays_each_line_whole() {
 #[test]
 fn the_server_machine_plays_a_byte_at_a_time() {
     of_ours(|script| server(script, Feed::Bytewise));
+}
+
+#[test]
+fn the_relay_machine_passes_each_line_on() {
+    of_ours(|script| relayed(script, Feed::Whole, Outside::Same));
+}
+
+#[test]
+fn the_relay_machine_passes_each_line_on_a_byte_at_a_time() {
+    of_ours(|script| relayed(script, Feed::Bytewise, Outside::Same));
+}
+
+#[test]
+fn the_relay_machine_tells_of_other_addresses() {
+    of_ours(|script| {
+        let is_seen_beyond = script.lines.iter().any(|line| matches!(line.says, Says::Beyond(_)));
+        if is_seen_beyond { relayed(script, Feed::Bytewise, Outside::Other) } else { Ok(()) }
+    });
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub mod line;
 pub mod list;
 pub mod path;
 pub mod reason;
+pub mod relay;
 pub mod reply;
 pub mod server;
 pub mod text;

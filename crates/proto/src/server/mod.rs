@@ -18,7 +18,7 @@ mod inform;
 mod job;
 mod login;
 mod policy;
-mod refusal;
+pub(crate) mod refusal;
 mod secure;
 mod settings;
 mod transfer;

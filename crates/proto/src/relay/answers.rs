@@ -1,0 +1,240 @@
+//! The server's replies: 227 and 229 are rewritten, the answers to PORT and EPRT open or close a
+//! pinhole, the rest passes as it came.
+//!
+//! An announcement that nobody asked for opens nothing.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::effect::{Decision, Leg, Note};
+use super::hole::{Doors, Hole, Side};
+use super::lines::Block;
+use super::policy::{Auth, Upstream};
+use super::{Asked, Current, Halt, Pending, Progress, Relay};
+use crate::addr;
+use crate::code::{Class, Code};
+use crate::data::LOWEST_PORT;
+use crate::reason::Reason;
+use crate::reply::Reply;
+use crate::server::refusal;
+
+impl Relay {
+    /// One whole reply.
+    pub(super) fn answer(&mut self, block: Block) {
+        if block.code.class() == Class::Preliminary {
+            return self.write(Leg::Client, block.bytes);
+        }
+        match self.take_pending(block.code) {
+            Some(pending) => self.answer_to(pending, block),
+            None => {
+                if is_announcement(block.code) {
+                    let note = Note::why(Decision::Ignore, "227", Reason::ReplyMalformed);
+                    self.note(note.about(block.text()));
+                }
+                self.write(Leg::Client, block.bytes);
+            }
+        }
+        self.flush();
+    }
+
+    /// The command that a final reply of this code answers. Servers answer some commands before
+    /// the end of a running transfer, and count differently around ABOR: where the code tells, it
+    /// decides.
+    fn take_pending(&mut self, code: Code) -> Option<Pending> {
+        let is_passive = |pending: &Pending| matches!(pending, Pending::Passive(_));
+        if is_announcement(code) {
+            let at = self.pending.iter().position(is_passive)?;
+            self.pending.drain(..at).for_each(drop);
+            return self.pending.pop_front();
+        }
+        let runs = matches!(self.pending.front(), Some(Pending::Transfer));
+        let ends = code.is_negative() || matches!(code, Code::TRANSFER_COMPLETE | Code::FILE_OK);
+        if runs && !ends && self.pending.len() > 1 { self.pending.remove(1) } else { self.pending.pop_front() }
+    }
+
+    fn answer_to(&mut self, pending: Pending, block: Block) {
+        let is_good = block.code.class() == Class::Completion;
+        match pending {
+            Pending::Greeting => return self.greeted(block),
+            Pending::User if !block.code.is_negative() => self.progress = Progress::Known,
+            Pending::Features if self.policy.auth != Auth::Pass => return self.features(&block),
+            Pending::Transfer => {
+                let reason = block.code.is_negative().then_some(Reason::ControlRefused);
+                self.close_hole(reason);
+            }
+            Pending::Passive(asked) if is_good => return self.passive_answer(asked, block),
+            Pending::Passive(Asked::Active(_)) => return self.no_door(Reason::ControlRefused),
+            Pending::Active(asked, door) => return self.active_answer(asked, door, block),
+            Pending::Auth if matches!(block.code, Code::AUTH_ACCEPTED) => {
+                return self.turn_opaque(block);
+            }
+            Pending::Prot(is_private) if is_good => {
+                self.protect(super::Legs { client: is_private, server: is_private });
+            }
+            Pending::Own(own) => return self.own_answer(own, block.code),
+            _ => {}
+        }
+        self.write(Leg::Client, block.bytes);
+    }
+
+    fn greeted(&mut self, block: Block) {
+        if block.code.class() == Class::Completion {
+            self.progress = self.progress.max(Progress::ExpectUser);
+        }
+        if self.client_waits && self.policy.upstream == Upstream::Always {
+            self.greeting = Some(block);
+            return self.ask_tls();
+        }
+        self.write(Leg::Client, block.bytes);
+    }
+
+    /// The server listens: a door for the client, or for the relay itself.
+    fn passive_answer(&mut self, asked: Asked, block: Block) {
+        let text = block.text();
+        let found = match block.code {
+            Code::PASSIVE => addr::find_227(&text).map(|found| SocketAddr::from(found.value)),
+            Code::EXTENDED_PASSIVE => addr::find_229(&text).map(|found| {
+                let address = found.value.address.unwrap_or_else(|| self.ends.server.ip());
+                SocketAddr::new(address, found.value.port)
+            }),
+            _ => None,
+        };
+        let Some(announced) = found else {
+            let note = Note::why(Decision::Ignore, "227", Reason::ReplyMalformed);
+            self.note(note.about(text));
+            return match asked {
+                Asked::Active(_) => self.no_door(Reason::ReplyMalformed),
+                Asked::Pasv | Asked::Epsv => self.write(Leg::Client, block.bytes),
+            };
+        };
+        if announced.port() < LOWEST_PORT && announced.port() != self.ends.server.port() {
+            return self.no_door(Reason::PrivilegedPort);
+        }
+        // Whatever it says, the data are where the server is: a server behind a NAT of its own
+        // announces an address that nobody reaches, and a hostile one that of somebody else.
+        let target = SocketAddr::new(self.ends.server.ip(), announced.port());
+        if announced.ip().to_canonical() != target.ip().to_canonical() {
+            let note = Note::why(Decision::Rewrite, "227", Reason::DataAddressForeign);
+            self.note(note.about(text));
+        }
+        let client = match asked {
+            Asked::Active(address) => Side::Listens(address),
+            Asked::Pasv | Asked::Epsv => Side::Dials,
+        };
+        let current = self.prepare(Hole { client, server: Side::Listens(target) });
+        self.halt = Some(Halt::Announce(current, asked, block, announced));
+    }
+
+    /// The driver has a door for the client: 227 or 229 names it, and it is open.
+    pub(super) fn announce(
+        &mut self,
+        current: Current,
+        asked: Asked,
+        block: &Block,
+        announced: SocketAddr,
+        doors: Result<Doors, Reason>,
+    ) {
+        let doors = match doors {
+            Ok(doors) => doors,
+            Err(reason) => return self.no_door(reason),
+        };
+        let reply = match (asked, doors.client) {
+            (Asked::Active(_), _) => Reply::line(Code::OK, "Active mode ready."),
+            (_, Some(door)) => match announcement(asked, door) {
+                Some(reply) => reply,
+                None => return self.no_door(Reason::PassiveNeedsIpv4),
+            },
+            (_, None) => return self.no_door(Reason::DataListenFailed),
+        };
+        let is_same = doors.client == Some(announced) && !self.is_translated();
+        let bytes = if is_same && block.is_single {
+            block.bytes.clone()
+        } else {
+            encode(&reply)
+        };
+        if !is_same && let Some(door) = doors.client {
+            let said = [&block.text()[..], alloc::format!(" -> {door}").as_bytes()].concat();
+            self.note(Note::good(Decision::Rewrite, "227").about(said));
+        }
+        self.commit(current);
+        self.write(Leg::Client, bytes);
+    }
+
+    /// The server took PORT or EPRT, or did not.
+    fn active_answer(&mut self, asked: Asked, door: Option<SocketAddr>, block: Block) {
+        if block.code.class() != Class::Completion {
+            self.close_hole(Some(Reason::ControlRefused));
+            return match asked {
+                Asked::Active(_) => self.write(Leg::Client, block.bytes),
+                Asked::Pasv | Asked::Epsv => self.no_door(Reason::ControlRefused),
+            };
+        }
+        if let Some(current) = self.current {
+            self.commit(current);
+        }
+        let bytes = match (asked, door) {
+            (Asked::Active(_), _) => block.bytes,
+            (_, Some(door)) => match announcement(asked, door) {
+                Some(reply) => encode(&reply),
+                None => return self.no_door(Reason::PassiveNeedsIpv4),
+            },
+            (_, None) => return self.no_door(Reason::DataListenFailed),
+        };
+        self.write(Leg::Client, bytes);
+    }
+
+    /// There is no way for data: the client hears why in the place of the server's reply.
+    pub(super) fn no_door(&mut self, reason: Reason) {
+        self.close_hole(Some(reason));
+        self.note(Note::why(Decision::Refuse, "227", reason));
+        let code = match refusal::code(reason) {
+            code if code.class() == Class::TransientNegative => code,
+            _ => Code::NO_DATA_CONNECTION,
+        };
+        self.write(Leg::Client, encode(&Reply::why(code, reason)));
+    }
+
+    /// FEAT tells what holds here, not what holds behind: AUTH is answered by the relay.
+    fn features(&mut self, block: &Block) {
+        const OWN: [&[u8]; 3] = [b"AUTH", b"PBSZ", b"PROT"];
+        if block.is_single || block.code != Code::STATUS {
+            return self.write(Leg::Client, block.bytes.clone());
+        }
+        let mut kept: Vec<&[u8]> = Vec::new();
+        for line in block.bytes.split_inclusive(|&byte| byte == b'\n') {
+            let word = line.trim_ascii_start();
+            let is_own = line.first() == Some(&b' ')
+                && OWN.iter().any(|own| {
+                    word.get(..own.len()).is_some_and(|start| start.eq_ignore_ascii_case(own))
+                });
+            if !is_own {
+                kept.push(line);
+            }
+        }
+        if self.policy.auth == Auth::Terminate {
+            kept.insert(kept.len().min(1), b" AUTH TLS\r\n PBSZ\r\n PROT\r\n");
+        }
+        self.write(Leg::Client, kept.concat());
+    }
+}
+
+const fn is_announcement(code: Code) -> bool {
+    matches!(code, Code::PASSIVE | Code::EXTENDED_PASSIVE)
+}
+
+/// 227 in its one wording, or 229; a PASV cannot be told an address of IPv6.
+fn announcement(asked: Asked, door: SocketAddr) -> Option<Reply> {
+    match (asked, door) {
+        (Asked::Pasv, SocketAddr::V4(door)) => {
+            Some(Reply::line(Code::PASSIVE, addr::format_227(door)))
+        }
+        (Asked::Pasv, SocketAddr::V6(_)) => None,
+        _ => Some(Reply::line(Code::EXTENDED_PASSIVE, addr::format_229(door.port()))),
+    }
+}
+
+fn encode(reply: &Reply) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    reply.encode(&mut bytes);
+    bytes
+}

@@ -1,0 +1,202 @@
+//! The client's lines: four verbs and AUTH are understood, the rest passes as it came.
+//!
+//! What the server answers is read in [`answers`](super::answers).
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use super::effect::{Decision, Effect, Leg, Note};
+use super::hole::{Doors, Hole, Side};
+use super::policy::Mode;
+use super::{Asked, Auth, Current, Halt, Pending, Progress, Relay, lines};
+use crate::addr::{self, AddressError, Family};
+use crate::command::{Command, Epsv, ParseError};
+use crate::data;
+use crate::reason::Reason;
+use crate::verb::{Row, Verb};
+
+impl Relay {
+    /// One line of the client, with its end.
+    pub(super) fn command(&mut self, line: Vec<u8>) {
+        let text = lines::read(&line);
+        let (row, command) = match Command::parse(&text) {
+            Ok((row, command)) => (Some(row), Some(command)),
+            Err(ParseError { reason: Reason::HttpOnControl, .. }) => {
+                return self.end(Reason::HttpOnControl);
+            }
+            Err(error) => (error.row, None),
+        };
+        let Some(row) = row else { return self.unknown(line) };
+        self.unknown = 0;
+        match row.verb {
+            Verb::Auth if self.policy.auth != Auth::Pass && !self.pending.is_empty() => {
+                self.held = Some(line);
+            }
+            Verb::Auth => self.auth(line, command),
+            Verb::Ccc if self.policy.auth == Auth::Terminate => {
+                self.refuse("CCC", Reason::ClearRefused);
+            }
+            Verb::Pbsz | Verb::Prot if self.policy.auth == Auth::Terminate => {
+                self.protection(line, command);
+            }
+            Verb::User if self.policy.client_tls && !self.tls.client => {
+                self.refuse("USER", Reason::TlsRequired);
+            }
+            Verb::User => self.pass(line, Pending::User),
+            Verb::Feat => self.pass(line, Pending::Features),
+            Verb::Port | Verb::Eprt => self.active(row, line, &text),
+            Verb::Pasv | Verb::Epsv => self.passive(row, line, command),
+            Verb::Abor => {
+                self.close_hole(Some(Reason::Aborted));
+                self.pass(line, Pending::Plain);
+            }
+            _ => self.other(row, line, &text, command),
+        }
+    }
+
+    /// A word that is no verb: it may be an extension that only the server knows, or not FTP at all.
+    fn unknown(&mut self, line: Vec<u8>) {
+        self.unknown += 1;
+        if self.unknown > self.policy.unknown_limit {
+            return self.end(Reason::TooManyUnknown);
+        }
+        self.pass(line, Pending::Plain);
+    }
+
+    fn other(&mut self, row: &'static Row, line: Vec<u8>, text: &[u8], command: Option<Command>) {
+        if row.permission.is_some_and(|needed| !self.policy.permissions.has(needed)) {
+            return self.refuse(row.name, Reason::PermissionDenied);
+        }
+        if row.permission.is_some() && self.is_forbidden(text) {
+            return self.refuse(row.name, Reason::PermissionDenied);
+        }
+        if !command.is_some_and(|command| command.moves_data()) {
+            return self.pass(line, Pending::Plain);
+        }
+        if let Some(current) = &mut self.current {
+            current.until = self.now.after(super::LIFETIME);
+        }
+        self.pass(line, Pending::Transfer);
+        if let Some(Current { id, hole, .. }) = self.current
+            && let (Side::Listens(_), Side::Listens(_)) = (hole.client, hole.server)
+        {
+            self.effects.push_back(Effect::Dial(id));
+        }
+    }
+
+    /// Whether the last part of the path is one that nobody may touch.
+    fn is_forbidden(&self, text: &[u8]) -> bool {
+        let argument = text.splitn(2, |&byte| byte == b' ').nth(1).unwrap_or_default();
+        let name = argument.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        self.policy.forbidden.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// The line goes to the server as it came.
+    pub(super) fn pass(&mut self, line: Vec<u8>, pending: Pending) {
+        self.write(Leg::Server, line);
+        self.pending.push_back(pending);
+    }
+
+    /// PORT or EPRT: checked, then aimed at a door of the gateway.
+    fn active(&mut self, row: &'static Row, line: Vec<u8>, text: &[u8]) {
+        self.close_hole(None);
+        if self.progress < Progress::Known {
+            self.note(Note::why(Decision::Ignore, row.name, Reason::LoginRequired));
+            return self.pass(line, Pending::Plain);
+        }
+        let argument = text.splitn(2, |&byte| byte == b' ').nth(1).unwrap_or_default();
+        let target = match row.verb {
+            Verb::Port => addr::parse_port(argument).map(SocketAddr::from),
+            _ => addr::parse_eprt(argument),
+        };
+        let target = match target {
+            Ok(target) => target,
+            // The server has words for it.
+            Err(AddressError::Malformed | AddressError::UnknownProtocol) => {
+                return self.pass(line, Pending::Plain);
+            }
+        };
+        if let Err(reason) = data::check_target(target, self.ends.client.ip(), false) {
+            return self.refuse(row.name, reason);
+        }
+        let asked = Asked::Active(target);
+        if self.policy.mode == Mode::Passive {
+            return self.ask_passive(asked);
+        }
+        let hole = Hole { client: Side::Listens(target), server: Side::Dials };
+        let current = self.prepare(hole);
+        self.halt = Some(Halt::Aim(current, asked, line));
+    }
+
+    /// PASV or EPSV.
+    fn passive(&mut self, row: &'static Row, line: Vec<u8>, command: Option<Command>) {
+        self.close_hole(None);
+        let asked = if row.verb == Verb::Pasv { Asked::Pasv } else { Asked::Epsv };
+        let is_all = matches!(command, Some(Command::Epsv(Epsv::All)));
+        if is_all || command.is_none() || self.progress < Progress::Known {
+            return self.pass(line, Pending::Plain);
+        }
+        if self.policy.mode == Mode::Active {
+            let current = self.prepare(Hole { client: Side::Dials, server: Side::Dials });
+            self.halt = Some(Halt::Aim(current, asked, line));
+        } else if self.is_translated() {
+            self.ask_passive(asked);
+        } else {
+            self.pass(line, Pending::Passive(asked));
+        }
+    }
+
+    /// Whether the two legs are of different families (RFC 6384).
+    pub(super) fn is_translated(&self) -> bool {
+        self.ends.family(Leg::Client) != self.ends.family(Leg::Server)
+    }
+
+    /// Asks the server to listen, in the words of its family: an IPv4 server knows PASV for
+    /// certain, EPSV perhaps.
+    fn ask_passive(&mut self, asked: Asked) {
+        let line: &[u8] = match self.ends.family(Leg::Server) {
+            Family::V4 => b"PASV\r\n",
+            Family::V6 => b"EPSV\r\n",
+        };
+        self.pass(line.to_vec(), Pending::Passive(asked));
+    }
+
+    /// The driver has a door for the server: PORT or EPRT names it.
+    pub(super) fn aim(
+        &mut self,
+        current: Current,
+        asked: Asked,
+        line: Vec<u8>,
+        doors: Result<Doors, Reason>,
+    ) {
+        let door = doors.and_then(|doors| {
+            let server = doors.server.ok_or(Reason::DataListenFailed)?;
+            Ok((server, doors.client))
+        });
+        let (door, client_door) = match door {
+            Ok(found) => found,
+            Err(reason) => return self.refuse("PORT", reason),
+        };
+        if let Asked::Active(target) = asked
+            && target == door
+        {
+            self.current = Some(current);
+            return self.pass(line, Pending::Active(asked, None));
+        }
+        let aimed = match door {
+            SocketAddr::V4(v4) if !is_verb(&line, b"EPRT") || self.is_translated() => {
+                alloc::format!("PORT {}\r\n", addr::format_port(v4))
+            }
+            door => alloc::format!("EPRT {}\r\n", addr::format_eprt(door)),
+        };
+        let said = [&lines::read(&line)[..], b" -> ", aimed.trim_ascii_end().as_bytes()].concat();
+        self.note(Note::good(Decision::Rewrite, "PORT").about(said));
+        self.current = Some(current);
+        self.pass(aimed.into_bytes(), Pending::Active(asked, client_door));
+    }
+}
+
+fn is_verb(line: &[u8], verb: &[u8]) -> bool {
+    let text = lines::read(line);
+    text.get(..verb.len()).is_some_and(|start| start.eq_ignore_ascii_case(verb))
+}

@@ -1,0 +1,379 @@
+//! The gateway's machine: a control connection passes through it verbatim, but for the four verbs of
+//! data connections, their replies, and AUTH.
+//!
+//! It opens nothing itself: it asks its driver for pinholes, as transactions, and says when each may
+//! open and must close. It uses neither the server's machine nor the client's.
+
+mod answers;
+mod commands;
+mod effect;
+mod hole;
+mod lines;
+mod policy;
+mod secure;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use self::lines::{Block, Blocks, Lines};
+use crate::addr::Family;
+use crate::reason::Reason;
+use crate::reply::Reply;
+use crate::server::refusal;
+use crate::time::Time;
+
+pub use self::effect::{Decision, Effect, Input, Leg, Note};
+pub use self::hole::{Doors, Hole, HoleId, LIFETIME, Side};
+pub use self::policy::{Auth, Mode, Policy, Upstream};
+
+/// Who is at the two ends, as the gateway sees them.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    /// The client's address on its control connection.
+    pub client: SocketAddr,
+    /// The server's address on its control connection.
+    pub server: SocketAddr,
+}
+
+impl Ends {
+    /// What is told to a peer is in the family of its own leg (RFC 6384 where they differ).
+    const fn family(&self, leg: Leg) -> Family {
+        match leg {
+            Leg::Client => Family::of(self.client.ip()),
+            Leg::Server => Family::of(self.server.ip()),
+        }
+    }
+}
+
+/// Which legs are under TLS, and whose data connections are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Legs {
+    /// The client's.
+    pub client: bool,
+    /// The server's.
+    pub server: bool,
+}
+
+/// A relay for one control connection.
+///
+/// Give it one [`Input`], then drain [`poll`](Self::poll), then wait for the next one or for
+/// [`deadline`](Self::deadline). It is done after [`Effect::End`].
+#[derive(Debug)]
+pub struct Relay {
+    policy: Policy,
+    ends: Ends,
+    /// Which legs are under TLS.
+    tls: Legs,
+    /// Whose data connections are under TLS.
+    private: Legs,
+    client: Lines,
+    server: Lines,
+    replies: Blocks,
+    /// The commands that have no final reply yet.
+    pending: VecDeque<Pending>,
+    /// A line of the client that waits until no reply is outstanding.
+    held: Option<Vec<u8>>,
+    /// The greeting, held until the server's leg is under TLS.
+    greeting: Option<Block>,
+    /// What must happen before any other line of either leg is read.
+    halt: Option<Halt>,
+    /// Whether the client's lines wait for a reply to a command of the relay's own.
+    client_waits: bool,
+    progress: Progress,
+    unknown: u32,
+    current: Option<Current>,
+    holes: u64,
+    eof: Legs,
+    is_opaque: bool,
+    has_ended: bool,
+    now: Time,
+    effects: VecDeque<Effect>,
+}
+
+/// How far the login has come: no pinhole is opened before a user name was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    ExpectGreeting,
+    ExpectUser,
+    Known,
+}
+
+/// The pinhole that is there.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    id: HoleId,
+    hole: Hole,
+    until: Time,
+}
+
+/// What the client asked for, and so what it is answered.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Pasv,
+    Epsv,
+    /// PORT or EPRT: the client listens here.
+    Active(SocketAddr),
+}
+
+/// A command without its final reply.
+#[derive(Debug)]
+enum Pending {
+    Greeting,
+    Plain,
+    User,
+    Features,
+    Transfer,
+    /// PASV or EPSV to the server.
+    Passive(Asked),
+    /// PORT or EPRT to the server, whose pinhole opens if it is accepted, and the client's door.
+    Active(Asked, Option<SocketAddr>),
+    /// AUTH that passes.
+    Auth,
+    /// PROT that passes: whether data become private.
+    Prot(bool),
+    /// A command of the relay's own: its reply goes nowhere.
+    Own(Own),
+    /// A reply of the relay's own, in its turn.
+    Local(Vec<u8>),
+}
+
+/// A command that the relay sends for itself.
+#[derive(Clone, Copy, Debug)]
+enum Own {
+    Auth,
+    Pbsz,
+    Prot,
+}
+
+/// What the driver was asked for and has not answered.
+#[derive(Debug)]
+enum Halt {
+    /// Doors for a pinhole; then PORT or EPRT goes to the server: the client's own line if it
+    /// says the same.
+    Aim(Current, Asked, Vec<u8>),
+    /// Doors for a pinhole; then the client hears of it.
+    Announce(Current, Asked, Block, SocketAddr),
+    /// TLS on a leg.
+    Secure(Leg),
+}
+
+impl Relay {
+    /// A relay between two connections that are up. `tls` says which of them are under TLS from
+    /// the start (implicit TLS).
+    #[must_use]
+    pub fn new(ends: Ends, tls: Legs, policy: Policy) -> Self {
+        let client_waits = policy.upstream == Upstream::Always && !tls.server;
+        Self {
+            policy,
+            ends,
+            tls,
+            private: tls,
+            client: Lines::of_client(),
+            server: Lines::of_server(),
+            replies: Blocks::default(),
+            pending: VecDeque::from([Pending::Greeting]),
+            held: None,
+            greeting: None,
+            halt: None,
+            client_waits,
+            progress: Progress::ExpectGreeting,
+            unknown: 0,
+            current: None,
+            holes: 0,
+            eof: Legs::default(),
+            is_opaque: false,
+            has_ended: false,
+            now: Time::ZERO,
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, now: Time, input: Input<'_>) {
+        self.now = now;
+        if self.has_ended {
+            return;
+        }
+        match input {
+            Input::Bytes(leg, bytes) if self.is_opaque => self.write(leg.other(), bytes.to_vec()),
+            Input::Bytes(Leg::Client, bytes) => self.client.push(bytes),
+            Input::Bytes(Leg::Server, bytes) => self.server.push(bytes),
+            Input::Eof(Leg::Client) => self.eof.client = true,
+            Input::Eof(Leg::Server) => self.eof.server = true,
+            Input::Prepared(id, doors) => self.prepared(id, doors),
+            Input::Secured(leg, result) => self.secured(leg, result),
+            Input::Used(id) => {
+                self.current.take_if(|current| current.id == id);
+            }
+            Input::Timer => self.expire(),
+        }
+        self.run();
+    }
+
+    /// The next effect.
+    pub fn poll(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When to be woken.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        self.current.map(|current| current.until)
+    }
+
+    /// Whether everything passes unread.
+    #[must_use]
+    pub const fn is_opaque(&self) -> bool {
+        self.is_opaque
+    }
+
+    /// Reads what can be read: replies first, since a command may answer one.
+    fn run(&mut self) {
+        while self.halt.is_none() && !self.has_ended && !self.is_opaque {
+            if let Some(line) = self.server.next_line() {
+                self.server_line(line);
+            } else if let Some(line) = self.client_next() {
+                self.client_line(line);
+            } else {
+                break;
+            }
+        }
+        if self.halt.is_none() && !self.has_ended {
+            self.finish();
+        }
+    }
+
+    /// The client's next line, unless it has to wait.
+    fn client_next(&mut self) -> Option<Result<Vec<u8>, Reason>> {
+        if self.client_waits {
+            return None;
+        }
+        match self.held.take_if(|_| self.pending.is_empty()) {
+            Some(held) => Some(Ok(held)),
+            None if self.held.is_some() => None,
+            None => self.client.next_line(),
+        }
+    }
+
+    /// A peer has closed: what it left without the end of a line passes, and the other is told.
+    fn finish(&mut self) {
+        if self.eof.client && !self.client_waits && self.held.is_none() {
+            self.eof.client = false;
+            let rest = self.client.take();
+            self.write(Leg::Server, rest);
+            self.close_hole(None);
+            self.effects.push_back(Effect::Shutdown(Leg::Server));
+        }
+        if self.eof.server {
+            let rest = [self.replies.take(), self.server.take()].concat();
+            self.write(Leg::Client, rest);
+            self.stop();
+        }
+    }
+
+    fn server_line(&mut self, line: Result<Vec<u8>, Reason>) {
+        match line.and_then(|line| self.replies.line(line)) {
+            Ok(lines::Piece::Whole(block)) => self.answer(block),
+            Ok(lines::Piece::Part) => {}
+            Ok(lines::Piece::Noise(line)) => self.write(Leg::Client, line),
+            Err(reason) => self.end(reason),
+        }
+    }
+
+    fn client_line(&mut self, line: Result<Vec<u8>, Reason>) {
+        match line {
+            Ok(line) => self.command(line),
+            Err(reason) => self.refuse("line", reason),
+        }
+    }
+
+    /// The driver has doors for a pinhole, or has none.
+    fn prepared(&mut self, id: HoleId, doors: Result<Doors, Reason>) {
+        match self.halt.take() {
+            Some(Halt::Aim(current, asked, line)) if current.id == id => {
+                self.aim(current, asked, line, doors);
+            }
+            Some(Halt::Announce(current, asked, block, announced)) if current.id == id => {
+                self.announce(current, asked, &block, announced, doors);
+            }
+            other => self.halt = other,
+        }
+    }
+
+    /// A new pinhole, in the place of the last one.
+    fn prepare(&mut self, hole: Hole) -> Current {
+        self.close_hole(None);
+        self.holes += 1;
+        let id = HoleId(self.holes);
+        self.effects.push_back(Effect::Prepare(id, hole));
+        Current { id, hole, until: self.now.after(LIFETIME) }
+    }
+
+    fn commit(&mut self, current: Current) {
+        self.current = Some(Current { until: self.now.after(LIFETIME), ..current });
+        self.effects.push_back(Effect::Commit(current.id));
+    }
+
+    fn close_hole(&mut self, reason: Option<Reason>) {
+        if let Some(current) = self.current.take() {
+            self.effects.push_back(Effect::Close(current.id, reason));
+        }
+    }
+
+    fn expire(&mut self) {
+        if self.current.is_some_and(|current| current.until <= self.now) {
+            self.close_hole(Some(Reason::DataNotConnected));
+        }
+    }
+
+    fn write(&mut self, leg: Leg, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.effects.push_back(Effect::Write(leg, bytes));
+        }
+    }
+
+    /// A refusal of the relay's own, when its turn comes.
+    fn refuse(&mut self, verb: &'static str, reason: Reason) {
+        self.note(Note::why(Decision::Refuse, verb, reason));
+        self.reply(&Reply::why(refusal::code(reason), reason));
+    }
+
+    fn reply(&mut self, reply: &Reply) {
+        let mut bytes = Vec::new();
+        reply.encode(&mut bytes);
+        self.pending.push_back(Pending::Local(bytes));
+        self.flush();
+    }
+
+    /// Sends the relay's own replies whose turn it is.
+    fn flush(&mut self) {
+        while let Some(Pending::Local(_)) = self.pending.front() {
+            if let Some(Pending::Local(bytes)) = self.pending.pop_front() {
+                self.write(Leg::Client, bytes);
+            }
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        self.effects.push_back(Effect::Note(note));
+    }
+
+    /// Nothing sensible can follow: both ends are closed, and the client hears why.
+    fn end(&mut self, reason: Reason) {
+        self.note(Note::why(Decision::End, "session", reason));
+        let mut bytes = Vec::new();
+        Reply::why(crate::code::Code::SERVICE_CLOSING, reason).encode(&mut bytes);
+        self.write(Leg::Client, bytes);
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        self.close_hole(None);
+        self.effects.push_back(Effect::End);
+        self.has_ended = true;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! What the owner of a gateway decides about the sessions that pass it, as a value.
+//!
+//! Which client may reach which server at all is the driver's matter.
+
+use alloc::vec::Vec;
+
+use crate::glob::Glob;
+use crate::verb::Permissions;
+
+/// What happens at AUTH.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// It passes, and from the 234 on so does everything, unread: no pinhole is opened any more.
+    #[default]
+    Pass,
+    /// The gateway answers: TLS ends here, and begins again towards the server.
+    Terminate,
+    /// It is refused: what cannot be read may not pass.
+    Refuse,
+}
+
+/// Whether TLS is used towards the server, where the gateway terminates it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Upstream {
+    /// When the client asks for it and the server has it; else the server is spoken to in clear.
+    #[default]
+    Offered,
+    /// When the client asks for it, and never without.
+    Required,
+    /// Always, also for clients that know nothing of it: before the greeting is passed on.
+    Always,
+    /// Never: the server has none.
+    Off,
+}
+
+/// Who connects on the server's leg.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// As the client asked.
+    #[default]
+    AsAsked,
+    /// The server listens, whatever the client asked.
+    Passive,
+    /// The server connects, whatever the client asked.
+    Active,
+}
+
+/// The rules of a relay.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// What happens at AUTH.
+    pub auth: Auth,
+    /// TLS towards the server.
+    pub upstream: Upstream,
+    /// Whether a client must be under TLS before USER. Only where the gateway terminates it.
+    pub client_tls: bool,
+    /// Who connects on the server's leg.
+    pub mode: Mode,
+    /// What clients may do.
+    pub permissions: Permissions,
+    /// Names that may not be read or written, matched against the last part of a path.
+    pub forbidden: Vec<Glob>,
+    /// How many unknown commands in a row end a session. Origin: a person's typing errors are fewer,
+    /// the body of an HTTP request has more.
+    pub unknown_limit: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            auth: Auth::default(),
+            upstream: Upstream::default(),
+            client_tls: false,
+            mode: Mode::default(),
+            permissions: Permissions::ALL,
+            forbidden: Vec::new(),
+            unknown_limit: 10,
+        }
+    }
+}
