@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::script::{Captures, Says, Script, Wire};
 
-/// Writes the seeds: for `line` and `client_replies` one a session, for `command` and
+/// Writes the seeds: for `line`, `client_replies` and `relay` one a session, for `command` and
 /// `replies_227_229` one a line.
 ///
 /// # Errors
@@ -20,12 +20,31 @@ pub fn write(scripts: &[Script], corpus: &Path) -> Result<(), String> {
         let replies: Vec<Vec<u8>> = script.lines.iter().filter_map(|l| replied(&l.says)).collect();
         seed(corpus, "line", name, &commands.concat())?;
         seed(corpus, "client_replies", name, &replies.concat())?;
+        seed(corpus, "relay", name, &dialogue(script))?;
         each(corpus, "command", name, &commands)?;
         let announce = |line: &&Vec<u8>| line.starts_with(b"227") || line.starts_with(b"229");
         let addresses: Vec<Vec<u8>> = replies.iter().filter(announce).cloned().collect();
         each(corpus, "replies_227_229", name, &addresses)?;
     }
     Ok(())
+}
+
+/// What both ends say in turn, a NUL between: the server begins, behind a byte for the policy.
+fn dialogue(script: &Script) -> Vec<u8> {
+    let (mut bytes, mut client) = (vec![0], false);
+    for line in &script.lines {
+        let (from_client, spoken) = match (said(&line.says), replied(&line.says)) {
+            (Some(spoken), _) => (true, spoken),
+            (None, Some(spoken)) => (false, spoken),
+            (None, None) => continue,
+        };
+        if from_client != client {
+            bytes.push(0);
+            client = from_client;
+        }
+        bytes.extend(spoken);
+    }
+    bytes
 }
 
 fn said(says: &Says) -> Option<Vec<u8>> {

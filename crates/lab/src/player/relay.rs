@@ -5,7 +5,9 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use twoport_proto::relay::{Doors, Effect, Ends, Hole, HoleId, Input, Leg, Legs, Policy, Relay, Side};
+use twoport_proto::relay::{
+    Doors, Effect, Ends, Hole, HoleId, Input, Leg, Legs, Policy, Relay, Side,
+};
 
 use super::ledger::Ledger;
 use super::machine::{Feed, Machine, port_in};
@@ -35,6 +37,10 @@ pub fn relayed(script: &Script, feed: Feed, outside: Outside) -> Result<(), Fail
         says: "the setup".into(),
         found: what,
     })?;
+    if ledger.policy.foreign_data {
+        // Nobody's data pass a gateway on their way to a third party.
+        return Ok(());
+    }
     play(script, &mut Relayed::new(ledger, feed, outside))
 }
 
@@ -49,6 +55,8 @@ struct Relayed {
     /// What the server said, and what of it the client heard: line by line.
     said: VecDeque<Vec<u8>>,
     heard: VecDeque<Vec<u8>>,
+    /// A line that the client has heard the beginning of.
+    partial: Vec<u8>,
     last_heard: Option<Vec<u8>>,
     notes: Vec<String>,
     has_ended: bool,
@@ -69,6 +77,7 @@ impl Relayed {
             open: Vec::new(),
             said: VecDeque::new(),
             heard: VecDeque::new(),
+            partial: Vec::new(),
             last_heard: None,
             notes: Vec::new(),
             has_ended: false,
@@ -100,17 +109,22 @@ impl Relayed {
                 self.pull();
             }
             Effect::Write(Leg::Client, bytes) => {
-                let lines = bytes.strip_suffix(b"\r\n").unwrap_or(&bytes).split(|b| *b == b'\n');
-                let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec());
-                self.heard.extend(lines);
+                self.partial.extend(bytes);
+                while let Some(length) = self.partial.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = self.partial.drain(..=length).collect();
+                    let line = line.strip_suffix(b"\r\n").unwrap_or(&line);
+                    self.heard.push_back(line.to_vec());
+                }
             }
             Effect::Prepare(id, hole) => {
                 self.prepared.push((id, hole));
-                let doors = Doors { client: self.door(hole.server), server: self.door(hole.client) };
+                let doors =
+                    Doors { client: self.door(hole.server), server: self.door(hole.client) };
                 self.relay.handle(self.server.now, Input::Prepared(id, Ok(doors)));
             }
             Effect::Commit(id) => {
                 let hole = self.prepared.iter().find(|(prepared, _)| *prepared == id);
+                self.open.retain(|(open, _)| *open != id);
                 self.open.extend(hole.copied());
             }
             Effect::Close(id, _) => self.open.retain(|(open, _)| *open != id),

@@ -25,7 +25,7 @@ impl Relay {
             return self.write(Leg::Client, block.bytes);
         }
         match self.take_pending(block.code) {
-            Some(pending) => self.answer_to(pending, block),
+            Some(pending) => self.answer_to(&pending, block),
             None => {
                 if is_announcement(block.code) {
                     let note = Note::why(Decision::Ignore, "227", Reason::ReplyMalformed);
@@ -49,10 +49,14 @@ impl Relay {
         }
         let runs = matches!(self.pending.front(), Some(Pending::Transfer));
         let ends = code.is_negative() || matches!(code, Code::TRANSFER_COMPLETE | Code::FILE_OK);
-        if runs && !ends && self.pending.len() > 1 { self.pending.remove(1) } else { self.pending.pop_front() }
+        if runs && !ends && self.pending.len() > 1 {
+            self.pending.remove(1)
+        } else {
+            self.pending.pop_front()
+        }
     }
 
-    fn answer_to(&mut self, pending: Pending, block: Block) {
+    fn answer_to(&mut self, pending: &Pending, block: Block) {
         let is_good = block.code.class() == Class::Completion;
         match pending {
             Pending::Greeting => return self.greeted(block),
@@ -62,16 +66,16 @@ impl Relay {
                 let reason = block.code.is_negative().then_some(Reason::ControlRefused);
                 self.close_hole(reason);
             }
-            Pending::Passive(asked) if is_good => return self.passive_answer(asked, block),
+            Pending::Passive(asked) if is_good => return self.passive_answer(*asked, block),
             Pending::Passive(Asked::Active(_)) => return self.no_door(Reason::ControlRefused),
-            Pending::Active(asked, door) => return self.active_answer(asked, door, block),
+            Pending::Active(asked, door) => return self.active_answer(*asked, *door, block),
             Pending::Auth if matches!(block.code, Code::AUTH_ACCEPTED) => {
                 return self.turn_opaque(block);
             }
             Pending::Prot(is_private) if is_good => {
-                self.protect(super::Legs { client: is_private, server: is_private });
+                self.protect(super::Legs { client: *is_private, server: *is_private });
             }
-            Pending::Own(own) => return self.own_answer(own, block.code),
+            Pending::Own(own) => return self.own_answer(*own, block.code),
             _ => {}
         }
         self.write(Leg::Client, block.bytes);
@@ -147,11 +151,7 @@ impl Relay {
             (_, None) => return self.no_door(Reason::DataListenFailed),
         };
         let is_same = doors.client == Some(announced) && !self.is_translated();
-        let bytes = if is_same && block.is_single {
-            block.bytes.clone()
-        } else {
-            encode(&reply)
-        };
+        let bytes = if is_same && block.is_single { block.bytes.clone() } else { encode(&reply) };
         if !is_same && let Some(door) = doors.client {
             let said = [&block.text()[..], alloc::format!(" -> {door}").as_bytes()].concat();
             self.note(Note::good(Decision::Rewrite, "227").about(said));
@@ -169,7 +169,11 @@ impl Relay {
                 Asked::Pasv | Asked::Epsv => self.no_door(Reason::ControlRefused),
             };
         }
-        if let Some(current) = self.current {
+        if let Some(current) = &mut self.current {
+            current.is_agreed = true;
+        }
+        let runs = self.pending.iter().any(|pending| matches!(pending, Pending::Transfer));
+        if let Some(current) = self.current.filter(|current| runs || !current.hole.is_active()) {
             self.commit(current);
         }
         let bytes = match (asked, door) {

@@ -32,12 +32,12 @@ impl Relay {
             Verb::Auth if self.policy.auth != Auth::Pass && !self.pending.is_empty() => {
                 self.held = Some(line);
             }
-            Verb::Auth => self.auth(line, command),
+            Verb::Auth => self.auth(line, command.as_ref()),
             Verb::Ccc if self.policy.auth == Auth::Terminate => {
                 self.refuse("CCC", Reason::ClearRefused);
             }
             Verb::Pbsz | Verb::Prot if self.policy.auth == Auth::Terminate => {
-                self.protection(line, command);
+                self.protection(line, command.as_ref());
             }
             Verb::User if self.policy.client_tls && !self.tls.client => {
                 self.refuse("USER", Reason::TlsRequired);
@@ -45,7 +45,7 @@ impl Relay {
             Verb::User => self.pass(line, Pending::User),
             Verb::Feat => self.pass(line, Pending::Features),
             Verb::Port | Verb::Eprt => self.active(row, line, &text),
-            Verb::Pasv | Verb::Epsv => self.passive(row, line, command),
+            Verb::Pasv | Verb::Epsv => self.passive(row, line, command.as_ref()),
             Verb::Abor => {
                 self.close_hole(Some(Reason::Aborted));
                 self.pass(line, Pending::Plain);
@@ -73,12 +73,14 @@ impl Relay {
         if !command.is_some_and(|command| command.moves_data()) {
             return self.pass(line, Pending::Plain);
         }
-        if let Some(current) = &mut self.current {
-            current.until = self.now.after(super::LIFETIME);
+        // Nothing dials before a transfer verb (RFC 2577 §3): an active pinhole opens here at the
+        // earliest, and a passive one stays open for as long again.
+        if let Some(current) = self.current.filter(|current| current.is_agreed) {
+            self.commit(current);
         }
         self.pass(line, Pending::Transfer);
         if let Some(Current { id, hole, .. }) = self.current
-            && let (Side::Listens(_), Side::Listens(_)) = (hole.client, hole.server)
+            && hole.is_dialled()
         {
             self.effects.push_back(Effect::Dial(id));
         }
@@ -116,6 +118,10 @@ impl Relay {
                 return self.pass(line, Pending::Plain);
             }
         };
+        if Family::of(target.ip()) != self.ends.family(Leg::Client) {
+            // The client's own mistake, for which the server has words.
+            return self.pass(line, Pending::Plain);
+        }
         if let Err(reason) = data::check_target(target, self.ends.client.ip(), false) {
             return self.refuse(row.name, reason);
         }
@@ -129,7 +135,7 @@ impl Relay {
     }
 
     /// PASV or EPSV.
-    fn passive(&mut self, row: &'static Row, line: Vec<u8>, command: Option<Command>) {
+    fn passive(&mut self, row: &'static Row, line: Vec<u8>, command: Option<&Command>) {
         self.close_hole(None);
         let asked = if row.verb == Verb::Pasv { Asked::Pasv } else { Asked::Epsv };
         let is_all = matches!(command, Some(Command::Epsv(Epsv::All)));

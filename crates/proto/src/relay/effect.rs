@@ -55,7 +55,7 @@ pub enum Effect {
     /// Get ready for a data connection, but let nobody through yet. Answer with
     /// [`Input::Prepared`]; nothing else of this session passes until then.
     Prepare(HoleId, Hole),
-    /// Let it through: once.
+    /// Let it through: once. For one that is open already its time begins anew.
     Commit(HoleId),
     /// Two that listen are waiting: connect to both.
     Dial(HoleId),
@@ -89,8 +89,8 @@ pub enum Decision {
     Secure,
     /// Everything passes unread from here on.
     Pass,
-    /// The session was ended by the gateway.
-    End,
+    /// The session was closed by the gateway.
+    Close,
 }
 
 impl Decision {
@@ -103,7 +103,7 @@ impl Decision {
             Self::Ignore => "ignore",
             Self::Secure => "secure",
             Self::Pass => "pass",
-            Self::End => "end",
+            Self::Close => "close",
         }
     }
 }

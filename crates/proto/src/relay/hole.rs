@@ -35,6 +35,18 @@ pub struct Hole {
     pub server: Side,
 }
 
+impl Hole {
+    /// Whether the client listens and the server connects, as PORT and EPRT have it.
+    pub(super) const fn is_active(&self) -> bool {
+        matches!((self.client, self.server), (Side::Listens(_), Side::Dials))
+    }
+
+    /// Whether nobody connects but the gateway.
+    pub(super) const fn is_dialled(&self) -> bool {
+        matches!((self.client, self.server), (Side::Listens(_), Side::Listens(_)))
+    }
+}
+
 /// Where the peers that dial have to dial: as they see it, from their own leg.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Doors {

@@ -104,7 +104,10 @@ enum Progress {
 struct Current {
     id: HoleId,
     hole: Hole,
-    until: Time,
+    /// Whether the server took PORT or EPRT; a passive one needs nobody's consent.
+    is_agreed: bool,
+    /// Until when it is open; not yet, or not any more, if there is no time.
+    until: Option<Time>,
 }
 
 /// What the client asked for, and so what it is answered.
@@ -219,7 +222,7 @@ impl Relay {
     /// When to be woken.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        self.current.map(|current| current.until)
+        self.current.and_then(|current| current.until)
     }
 
     /// Whether everything passes unread.
@@ -307,11 +310,12 @@ impl Relay {
         self.holes += 1;
         let id = HoleId(self.holes);
         self.effects.push_back(Effect::Prepare(id, hole));
-        Current { id, hole, until: self.now.after(LIFETIME) }
+        Current { id, hole, is_agreed: false, until: None }
     }
 
     fn commit(&mut self, current: Current) {
-        self.current = Some(Current { until: self.now.after(LIFETIME), ..current });
+        let until = Some(self.now.after(LIFETIME));
+        self.current = Some(Current { is_agreed: true, until, ..current });
         self.effects.push_back(Effect::Commit(current.id));
     }
 
@@ -322,7 +326,7 @@ impl Relay {
     }
 
     fn expire(&mut self) {
-        if self.current.is_some_and(|current| current.until <= self.now) {
+        if self.deadline().is_some_and(|until| until <= self.now) {
             self.close_hole(Some(Reason::DataNotConnected));
         }
     }
@@ -361,7 +365,7 @@ impl Relay {
 
     /// Nothing sensible can follow: both ends are closed, and the client hears why.
     fn end(&mut self, reason: Reason) {
-        self.note(Note::why(Decision::End, "session", reason));
+        self.note(Note::why(Decision::Close, "session", reason));
         let mut bytes = Vec::new();
         Reply::why(crate::code::Code::SERVICE_CLOSING, reason).encode(&mut bytes);
         self.write(Leg::Client, bytes);

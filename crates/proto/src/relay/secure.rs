@@ -15,7 +15,7 @@ use crate::reply::Reply;
 
 impl Relay {
     /// AUTH, no reply being outstanding unless it passes.
-    pub(super) fn auth(&mut self, line: Vec<u8>, command: Option<Command>) {
+    pub(super) fn auth(&mut self, line: Vec<u8>, command: Option<&Command>) {
         match self.policy.auth {
             Auth::Pass => return self.pass(line, Pending::Auth),
             Auth::Refuse => return self.refuse("AUTH", Reason::TlsUnavailable),
@@ -130,7 +130,7 @@ impl Relay {
     }
 
     /// PBSZ and PROT: they pass where both legs are under TLS, else each leg has its own.
-    pub(super) fn protection(&mut self, line: Vec<u8>, command: Option<Command>) {
+    pub(super) fn protection(&mut self, line: Vec<u8>, command: Option<&Command>) {
         if !self.tls.client {
             return self.refuse("PROT", Reason::TlsFirst);
         }
