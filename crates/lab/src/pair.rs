@@ -111,7 +111,7 @@ impl Pair {
         let ledger = Ledger::new(&script)?;
         let mut credentials = Credentials::default();
         for item in script.setup() {
-            if let Setup::User { name, password } = item {
+            if let Setup::User { name, password, .. } = item {
                 credentials.user.clone_from(name);
                 credentials.password = Password(password.clone());
             }

@@ -166,7 +166,7 @@ impl Player<'_> {
     fn log_in(&mut self, name: &str) -> Step {
         let mut users = self.script.setup();
         let password = users.find_map(|item| match item {
-            Setup::User { name: known, password } if known == name.as_bytes() => Some(password),
+            Setup::User { name: known, password, .. } if known == name.as_bytes() => Some(password),
             _ => None,
         });
         let password = password.ok_or_else(|| format!("no user {name:?} is set up"))?;

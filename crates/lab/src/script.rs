@@ -33,7 +33,7 @@ use std::fmt;
 use twoport_proto::code::Code;
 
 pub use self::event::Event;
-pub use self::setup::{Errand, Rule, Setup};
+pub use self::setup::{Errand, Rule, Setup, Term};
 pub use self::text::{Captures, Text};
 
 /// A session file.

@@ -64,6 +64,8 @@ codes! {
     EXTENDED_PASSIVE = 229;
     /// 230: logged in.
     LOGGED_IN = 230;
+    /// 232: logged in by what the security exchange proved, without a password (RFC 2228 §4).
+    AUTHORIZED = 232;
     /// 234: the security exchange may begin (RFC 4217 §4).
     AUTH_ACCEPTED = 234;
     /// 250: the file action is done.

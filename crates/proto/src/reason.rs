@@ -83,10 +83,14 @@ reasons! {
         "Either it was renewed: ask who runs the server for the new fingerprint; or somebody is between.";
     CertificateNotYetValid "certificate-not-yet-valid" "The certificate is not valid yet"
         "Check the clock of this machine.";
+    CertificateOfAnother "certificate-of-another" "The certificate does not log in this account: send its password"
+        "Name its fingerprint in `certificate` of the account, or a name in it in `certificate-name`; or log in with the password, if the account has one.";
     CertificateRefusedByPeer "certificate-refused-by-peer" "The peer did not accept the certificate"
         "It does not trust the authority that signed it, or finds it expired or for another name.";
     CertificateRevoked "certificate-revoked" "The certificate was revoked"
         "Do not use it; get a new one.";
+    CertificateSelfSigned "certificate-self-signed" "The certificate is signed by nobody but itself"
+        "Let an authority in client-ca sign it; or name its fingerprint in `certificate` of an account, and set client-certificates = \"login\".";
     CertificateUnknownIssuer "certificate-unknown-issuer" "The certificate is not signed by an authority that is trusted here"
         "Give the authority's certificate with --ca, or, for a self-signed one, its fingerprint with --pin.";
     CertificateUnusable "certificate-unusable" "The new certificate cannot be used"
@@ -349,6 +353,7 @@ impl Reason {
                 | Self::CertificateNotYetValid
                 | Self::CertificateRefusedByPeer
                 | Self::CertificateRevoked
+                | Self::CertificateSelfSigned
                 | Self::CertificateUnknownIssuer
                 | Self::CertificateWrongName
                 | Self::TlsCipher

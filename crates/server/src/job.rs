@@ -81,7 +81,8 @@ fn simple(world: &World, job: Job) -> Result<Outcome> {
             storage.space_left(&path).map(Outcome::Number).map_err(|error| reason(&error))
         }
         Job::Combine { target, parts } => combine(world, &target, &parts),
-        Job::LogIn { .. }
+        Job::Identify { .. }
+        | Job::LogIn { .. }
         | Job::Listen(_)
         | Job::OpenRead { .. }
         | Job::OpenWrite { .. }

@@ -226,6 +226,13 @@ impl Driver {
 
     fn run_job(&mut self, ticket: Ticket, job: Job) {
         match (job, &self.world) {
+            (Job::Identify { user, secured }, _) => {
+                let outcome = match secured || !self.serving.accounts.needs_tls(&user) {
+                    true => Outcome::Done,
+                    false => Outcome::Failed(Reason::TlsRequired),
+                };
+                self.inputs.push_back(Input::Done(ticket, outcome));
+            }
             (Job::LogIn { user, password }, _) => {
                 self.job = work::log_in(ticket, Arc::clone(&self.serving), user, password);
             }
@@ -254,7 +261,8 @@ impl Driver {
         match finished {
             Finished::Job { ticket, outcome, .. } => Some(Input::Done(ticket, outcome)),
             Finished::LoggedIn { ticket, account, world } => {
-                let outcome = Outcome::LoggedIn(Grant::of(account.permissions));
+                let (permissions, data_tls) = (account.permissions, account.data_tls);
+                let outcome = Outcome::LoggedIn(Grant { permissions, data_tls });
                 self.who.user = Some(account.name.clone());
                 self.who.anonymous = account.anonymous;
                 self.world = Some(world);

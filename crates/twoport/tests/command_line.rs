@@ -47,7 +47,13 @@ fn accounts_are_added_changed_listed_and_removed() {
     let listed = "ann\t.\tall\tenabled\nbob\tbob\tlist,write\tenabled\n";
     assert_eq!(account(&["list"], "").1, listed);
     let first = account(&["list", "--json"], "").1.lines().next().unwrap().to_owned();
-    assert_eq!(first, r#"{"enabled":true,"name":"ann","permissions":["all"],"root":"."}"#);
+    assert_eq!(
+        first,
+        r#"{"data-tls":"optional","enabled":true,"name":"ann","permissions":["all"],"root":".","tls":"optional"}"#
+    );
+    assert_eq!(account(&["add", "tim", "--tls", "required", "--data-tls=required"], "x\n").0, 0);
+    assert!(account(&["list"], "").1.ends_with("all\tenabled\ttls required\tdata-tls required\n"));
+    assert_eq!(account(&["remove", "tim"], "").0, 0);
 
     let before = fs::read_to_string(dir.path().join("a.toml")).unwrap();
     assert_eq!(account(&["passwd", "ann"], "other").0, 0);

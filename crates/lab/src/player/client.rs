@@ -62,7 +62,7 @@ impl Client {
             match item {
                 Setup::Local(address) => local = *address,
                 Setup::Peer(address) => peer = *address,
-                Setup::User { name, password } => {
+                Setup::User { name, password, .. } => {
                     credentials.user.clone_from(name);
                     credentials.password = Password(password.clone());
                 }

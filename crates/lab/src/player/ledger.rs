@@ -8,21 +8,28 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use twoport_proto::path::VirtualPath;
 use twoport_proto::reason::Reason;
-use twoport_proto::server::Policy;
+use twoport_proto::server::{Grant, Outcome, Policy};
 use twoport_proto::time::Timestamp;
 use twoport_proto::verb::Permissions;
 use twoport_server::storage::disk::Options;
 use twoport_server::storage::{Disk, Memory, Storage, Upload};
 
 use super::Step;
-use crate::script::{Captures, Rule, Script, Setup};
+use crate::script::{Captures, Rule, Script, Setup, Term};
 
 /// When files were changed, unless a `modified` says otherwise: 2020-01-02 03:04:05.
 const MODIFIED: Timestamp = Timestamp::from_seconds(1_577_934_245);
 
+/// Somebody who may log in.
+pub(crate) struct Account {
+    pub(crate) name: Vec<u8>,
+    pub(crate) password: Vec<u8>,
+    terms: Vec<Term>,
+}
+
 /// What a session file sets up.
 pub(crate) struct Ledger {
-    pub(crate) accounts: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) accounts: Vec<Account>,
     pub(crate) anonymous: bool,
     /// What the accounts may do; anonymous may read at most.
     pub(crate) permissions: Permissions,
@@ -75,9 +82,11 @@ impl Ledger {
         memory.set_clock(MODIFIED);
         for item in script.setup() {
             match item {
-                Setup::User { name, password } => {
-                    ledger.accounts.push((name.clone(), password.clone()));
-                }
+                Setup::User { name, password, terms } => ledger.accounts.push(Account {
+                    name: name.clone(),
+                    password: password.clone(),
+                    terms: terms.clone(),
+                }),
                 Setup::Anonymous => ledger.anonymous = true,
                 Setup::Permissions(list) => {
                     let all = list.iter().copied();
@@ -156,12 +165,42 @@ impl Ledger {
         }
     }
 
-    /// Whether this user may log in with this password, and what the account may do then.
-    pub(crate) fn log_in(&self, user: &[u8], password: &[u8]) -> Option<Permissions> {
-        if self.accounts.iter().any(|(name, secret)| name == user && secret == password) {
-            return Some(self.permissions);
+    /// What this name needs to log in. An unknown one is like all others, if they are alike.
+    pub(crate) fn identify(
+        &self,
+        user: &[u8],
+        secured: bool,
+        certificate: Option<&str>,
+    ) -> Outcome {
+        let named = self.accounts.iter().find(|account| account.name == user);
+        let needs_tls = |account: &Account| account.terms.contains(&Term::Tls);
+        let all = || !self.accounts.is_empty() && self.accounts.iter().all(needs_tls);
+        if !secured && named.map_or_else(all, needs_tls) {
+            return Outcome::Failed(Reason::TlsRequired);
         }
-        (self.anonymous && user == b"anonymous").then_some(Permissions::READ_ONLY)
+        let Some(shown) = certificate else { return Outcome::Done };
+        let is_shown = |term: &Term| matches!(term, Term::Certificate(own) if own == shown);
+        match named.filter(|account| account.terms.iter().any(is_shown)) {
+            Some(account) if account.terms.contains(&Term::Disabled) => {
+                Outcome::Failed(Reason::AccountDisabled)
+            }
+            Some(account) => Outcome::LoggedIn(self.grant(account)),
+            None => Outcome::Failed(Reason::CertificateOfAnother),
+        }
+    }
+
+    /// Whether this user may log in with this password, and what the account may do then.
+    pub(crate) fn log_in(&self, user: &[u8], password: &[u8]) -> Option<Grant> {
+        let fits = |account: &&Account| account.name == user && account.password == password;
+        if let Some(account) = self.accounts.iter().find(fits) {
+            return Some(self.grant(account));
+        }
+        let is_visitor = self.anonymous && user == b"anonymous";
+        is_visitor.then_some(Grant::of(Permissions::READ_ONLY))
+    }
+
+    fn grant(&self, account: &Account) -> Grant {
+        Grant { permissions: self.permissions, data_tls: account.terms.contains(&Term::DataTls) }
     }
 }
 

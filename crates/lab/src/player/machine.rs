@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use twoport_proto::line::{LineReader, MAX_COMMAND};
 use twoport_proto::reason::Reason;
-use twoport_proto::server::{DataEvent, Effect, Grant, Input, Job, Outcome, Session, Ticket};
+use twoport_proto::server::{DataEvent, Effect, Input, Job, Outcome, Session, Ticket};
 use twoport_proto::time::{Time, Timestamp};
 use twoport_proto::verb::Permissions;
 use twoport_server::job;
@@ -75,6 +75,8 @@ pub(crate) struct Machine {
     moving: Option<(Ticket, Moving)>,
     /// The connection on which the session wants TLS.
     securing: Option<Securing>,
+    /// The certificate that the client has shown on the control connection.
+    certificate: Option<String>,
     pub(crate) closed: bool,
 }
 
@@ -116,6 +118,7 @@ impl Machine {
             data: None,
             moving: None,
             securing: None,
+            certificate: None,
             closed: false,
         };
         machine.drain();
@@ -132,6 +135,7 @@ impl Machine {
         self.replies.clear();
         self.opened.clear();
         (self.listening, self.dialling, self.data, self.moving) = (None, None, None, None);
+        self.certificate = None;
         self.closed = false;
         self.drain();
     }
@@ -202,13 +206,18 @@ impl Machine {
             return Outcome::Failed(*reason);
         }
         match job {
-            Job::LogIn { user, password } => match self.ledger.log_in(&user, &password.0) {
-                Some(permissions) => {
-                    self.world.permissions = permissions;
-                    Outcome::LoggedIn(Grant::of(permissions))
-                }
-                None => Outcome::Failed(Reason::LoginFailed),
-            },
+            Job::Identify { user, secured } => {
+                let certificate = self.certificate.as_deref().filter(|_| secured);
+                let outcome = self.ledger.identify(&user, secured, certificate);
+                self.granted(outcome)
+            }
+            Job::LogIn { user, password } => {
+                let outcome = match self.ledger.log_in(&user, &password.0) {
+                    Some(grant) => Outcome::LoggedIn(grant),
+                    None => Outcome::Failed(Reason::LoginFailed),
+                };
+                self.granted(outcome)
+            }
             Job::Listen(_) => {
                 self.unlisten();
                 let address = SocketAddr::new(self.ledger.local, self.next_port);
@@ -222,6 +231,14 @@ impl Machine {
                 outcome
             }
         }
+    }
+
+    /// Who is let in sees the files with the account's permissions.
+    fn granted(&mut self, outcome: Outcome) -> Outcome {
+        if let Outcome::LoggedIn(grant) = &outcome {
+            self.world.permissions = grant.permissions;
+        }
+        outcome
     }
 
     /// Hands over what the reader has; whoever asks for the state of a transfer is told how far it is.
@@ -280,12 +297,12 @@ impl Machine {
         Ok(())
     }
 
-    /// The handshake that is wanted is over.
-    fn handshake(&mut self, end: Result<(), Reason>) -> Step {
+    /// The handshake that is wanted is over, with the certificate that the client has shown.
+    fn handshake(&mut self, end: Result<Option<String>, Reason>) -> Step {
         let input = match self.securing.take().ok_or("the session wants no TLS now")? {
-            Securing::Control => Input::Tls(end),
+            Securing::Control => Input::Tls(end.map(|certificate| self.certificate = certificate)),
             Securing::Data => Input::Data(match end {
-                Ok(()) => DataEvent::Secured,
+                Ok(_) => DataEvent::Secured,
                 Err(reason) => {
                     self.data = None;
                     DataEvent::SecureFailed(reason)
@@ -320,6 +337,7 @@ pub(super) fn port_in(text: &[u8]) -> Step<u16> {
 fn verb(job: &Job) -> &'static str {
     use twoport_proto::server::Upload;
     match job {
+        Job::Identify { .. } => "USER",
         Job::LogIn { .. } => "PASS",
         Job::Listen(_) => "PASV",
         Job::ChangeDirectory(_) => "CWD",

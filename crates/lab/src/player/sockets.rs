@@ -33,6 +33,7 @@ const FLIGHT: Duration = Duration::from_millis(100);
 pub fn can_play(script: &Script) -> bool {
     let setup = script.setup().all(|item| match item {
         Setup::Room(_) | Setup::Fault(..) | Setup::Foreign => false,
+        Setup::User { terms, .. } => terms.is_empty(),
         Setup::Policy(rules) => !rules.iter().any(|rule| {
             matches!(rule, Rule::Unknown(_) | Rule::Foreign(_) | Rule::Tls(_) | Rule::DataTls(_))
         }),
@@ -45,6 +46,7 @@ pub fn can_play(script: &Script) -> bool {
             Event::TransferFails(_)
                 | Event::ConnectUnreachable
                 | Event::TlsBegins
+                | Event::TlsBeginsWith(_)
                 | Event::TlsFails(_)
         )
     });
@@ -236,6 +238,7 @@ impl Stage for Sockets<'_> {
             | Event::ConnectUnreachable
             | Event::TransferFails(_)
             | Event::TlsBegins
+            | Event::TlsBeginsWith(_)
             | Event::TlsFails(_)
             | Event::Wait(_) => {}
         }

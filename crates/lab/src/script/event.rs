@@ -43,6 +43,8 @@ pub enum Event {
     Silence,
     /// `tls begins`: the handshake that the server waits for is done.
     TlsBegins,
+    /// `tls begins with NAME`: the same, and the client has shown the certificate of this name.
+    TlsBeginsWith(String),
     /// `tls fails REASON`: it is not.
     TlsFails(Reason),
     /// `server stops`: an administrator asks it to, and transfers may finish.
@@ -92,6 +94,8 @@ impl Event {
             reason(id).map(Self::TransferFails)
         } else if let Some(id) = source.strip_prefix("tls fails ") {
             reason(id).map(Self::TlsFails)
+        } else if let Some(name) = source.strip_prefix("tls begins with ") {
+            Ok(Self::TlsBeginsWith(name.into()))
         } else if let Some(time) = source.strip_prefix("wait ") {
             duration(time).map(Self::Wait)
         } else if let Some(path) = source.strip_prefix("absent ") {
@@ -122,6 +126,7 @@ impl fmt::Display for Event {
             Self::StrangerConnects(port) => write!(f, "stranger connects {port}"),
             Self::TransferFails(reason) => write!(f, "transfer fails {reason}"),
             Self::TlsFails(reason) => write!(f, "tls fails {reason}"),
+            Self::TlsBeginsWith(name) => write!(f, "tls begins with {name}"),
             Self::Wait(time) => write!(f, "wait {}", duration_text(*time)),
             Self::Absent(path) => write!(f, "absent {path}"),
             Self::Stored(path, content) => match content.to_string() {

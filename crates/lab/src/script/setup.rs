@@ -19,12 +19,14 @@ use super::words::Words;
 /// One thing that is so before the conversation begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Setup {
-    /// `user NAME pass PASS`: an account that may do everything.
+    /// `user NAME pass PASS`: an account that may do everything, on these terms.
     User {
         /// The name.
         name: Vec<u8>,
         /// The password.
         password: Vec<u8>,
+        /// `tls=required ...`: what else is so.
+        terms: Vec<Term>,
     },
     /// `anonymous`: the account `anonymous`, with any password, that may list and read.
     Anonymous,
@@ -54,6 +56,19 @@ pub enum Setup {
     Client(Errand),
     /// `foreign`: the server is another one, which does what ours never would.
     Foreign,
+}
+
+/// What is so of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Term {
+    /// `tls=required`: it logs in under TLS only.
+    Tls,
+    /// `data-tls=required`: its data are under TLS only.
+    DataTls,
+    /// `certificate=NAME`: the certificate of this name logs it in.
+    Certificate(String),
+    /// `enabled=no`: it cannot log in.
+    Disabled,
 }
 
 /// What a client is asked to do.
@@ -132,7 +147,8 @@ fn item(word: &str, words: &mut Words<'_>) -> Result<Setup, String> {
                 Some("pass") => {}
                 _ => return Err("user NAME is followed by: pass PASS".into()),
             }
-            Setup::User { name, password: words.bytes("the password")? }
+            let password = words.bytes("the password")?;
+            Setup::User { name, password, terms: terms(words)? }
         }
         "anonymous" => Setup::Anonymous,
         "perm" => Setup::Permissions(permissions(&words.word("the permissions")?)?),
@@ -173,6 +189,20 @@ fn errand(words: &mut Words<'_>) -> Result<Errand, String> {
         }
     }
     Ok(errand)
+}
+
+fn terms(words: &mut Words<'_>) -> Result<Vec<Term>, String> {
+    let mut terms = Vec::new();
+    while let Some((key, value)) = words.assignment()? {
+        terms.push(match (key.as_str(), value.as_str()) {
+            ("tls", "required") => Term::Tls,
+            ("data-tls", "required") => Term::DataTls,
+            ("certificate", name) => Term::Certificate(name.into()),
+            ("enabled", "no") => Term::Disabled,
+            (key, value) => return Err(format!("no account has {key}={value}")),
+        });
+    }
+    Ok(terms)
 }
 
 fn permissions(word: &str) -> Result<Vec<Permission>, String> {
@@ -296,8 +326,9 @@ fn word(bytes: &[u8]) -> String {
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::User { name, password } => {
-                write!(f, "user {} pass {}", word(name), word(password))
+            Self::User { name, password, terms } => {
+                write!(f, "user {} pass {}", word(name), word(password))?;
+                terms.iter().try_for_each(|term| write!(f, " {term}"))
             }
             Self::Anonymous => f.write_str("anonymous"),
             Self::Permissions(list) => {
@@ -326,6 +357,17 @@ impl fmt::Display for Setup {
             Self::Portable => f.write_str("portable"),
             Self::Client(errand) => write!(f, "client {errand}"),
             Self::Foreign => f.write_str("foreign"),
+        }
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tls => f.write_str("tls=required"),
+            Self::DataTls => f.write_str("data-tls=required"),
+            Self::Certificate(name) => write!(f, "certificate={name}"),
+            Self::Disabled => f.write_str("enabled=no"),
         }
     }
 }

@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 /// What the outcome of a job will be the answer to.
 #[derive(Debug)]
 pub(super) enum Pending {
+    Identify,
     LogIn,
     /// PASV (true) or EPSV (false).
     Listen {
@@ -414,6 +415,7 @@ impl Core {
 
     fn job_failed(&mut self, pending: &Pending, reason: Reason) {
         let (verb, path) = match pending {
+            Pending::Identify => ("USER", None),
             Pending::LogIn => ("PASS", None),
             Pending::Listen { .. } => ("PASV", None),
             Pending::ChangeDirectory(path) => ("CWD", Some(path)),

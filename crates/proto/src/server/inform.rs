@@ -22,7 +22,8 @@ const SITE: [(&[u8], &str); 3] = [
 impl Core {
     /// Handles what needs no login, given to a session in any state.
     pub(super) fn inform(&mut self, command: &Command, user: Option<&LoggedIn>) {
-        let Some(command) = self.set(command.clone()).and_then(|command| self.secure(command))
+        let Some(command) =
+            self.set(command.clone()).and_then(|command| self.secure(command, user))
         else {
             return;
         };

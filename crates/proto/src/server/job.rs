@@ -68,23 +68,32 @@ pub struct ListTarget {
 pub struct Grant {
     /// What it may do.
     pub permissions: Permissions,
-    /// Whether it may log in only under TLS.
-    pub tls: bool,
     /// Whether its data must be under TLS.
     pub data_tls: bool,
 }
 
 impl Grant {
-    /// Permissions, and nothing more to say about TLS than the server's policy.
+    /// Permissions, and nothing more to say about data than the server's policy.
     #[must_use]
     pub const fn of(permissions: Permissions) -> Self {
-        Self { permissions, tls: false, data_tls: false }
+        Self { permissions, data_tls: false }
     }
 }
 
 /// A piece of work for the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
+    /// What does this name need to log in? Answered with [`Outcome::Done`] where it is the
+    /// password, known or not; with [`Outcome::LoggedIn`] where the certificate of the control
+    /// connection is enough; with [`Reason::CertificateOfAnother`] where there is one that is not
+    /// this name's, so that the password decides; and else with why the name is refused.
+    Identify {
+        /// The name given to USER.
+        user: Vec<u8>,
+        /// Whether the control connection is under TLS now: else its certificate counts for
+        /// nothing, and neither may a password come that belongs to TLS.
+        secured: bool,
+    },
     /// May this user log in? Answered with [`Outcome::LoggedIn`]. The driver's storage is that of
     /// the account from then on.
     LogIn {

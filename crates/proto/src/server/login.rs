@@ -1,8 +1,9 @@
 //! Log in and out: USER, PASS, REIN, QUIT (RFC 959 §4.1.1).
 //!
-//! Whether a password is right is a job of the driver; how often and how fast one may try is here.
+//! Whether a password is right, and whose a certificate is, are jobs of the driver; how often and how fast one may try is here.
 
 use super::policy::Requirement;
+use super::refusal::code;
 use super::{Core, Decision, Effect, Grant, Job, Note, Outcome, Pending, Settings, State};
 use crate::code::Code;
 use crate::command::Password;
@@ -11,6 +12,7 @@ use crate::path::VirtualPath;
 use crate::reason::Reason;
 use crate::reply::Reply;
 use crate::text::Escaped;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// USER was given, PASS is wanted.
@@ -25,25 +27,64 @@ pub(super) struct LoggedIn {
     pub(super) user: Vec<u8>,
     pub(super) grant: Grant,
     pub(super) directory: VirtualPath,
+    /// Whether a certificate logged them in, and no password.
+    pub(super) certified: bool,
 }
 
 impl Core {
-    /// A name is always asked for its password, known or not (RFC 2577 §6). A second USER begins a
-    /// new login and flushes the old one.
+    /// What is refused because of the name alone is refused here: no password goes over in clear
+    /// that belongs to TLS.
     pub(super) fn user(&mut self, user: Vec<u8>, state: State) -> State {
         if self.policy.tls == Requirement::Required && !self.security.control {
             self.refuse("USER", Reason::TlsRequired);
             return state;
         }
-        let text = match state {
-            State::Ready(_) | State::ExpectRnto(..) => {
-                self.log_out();
-                "Previous account information was flushed, send password."
+        let secured = self.security.control;
+        self.run(Job::Identify { user: user.clone(), secured }, Pending::Identify);
+        State::Identifying(Box::new(state), ExpectPass { user })
+    }
+
+    /// The name was looked at. A second USER begins a new login and flushes the old one.
+    pub(super) fn identified(
+        &mut self,
+        former: State,
+        named: ExpectPass,
+        outcome: Outcome,
+    ) -> State {
+        let flushes = matches!(former, State::Ready(_) | State::ExpectRnto(..));
+        match outcome {
+            // RFC 2228 §4: the security exchange has said who it is.
+            Outcome::LoggedIn(grant) => {
+                if flushes {
+                    self.log_out();
+                }
+                let text = "User logged in, authorized by the certificate.";
+                self.enter(named.user, grant, (Code::AUTHORIZED, text), true)
             }
-            _ => "User name okay, need password.",
-        };
-        self.line(Code::NEED_PASSWORD, text);
-        State::ExpectPass(ExpectPass { user })
+            Outcome::Failed(reason) if reason != Reason::CertificateOfAnother => {
+                self.note(Note::why(Decision::Refuse, "USER", reason).about(&named.user[..]));
+                self.reply(Reply::why(code(reason), reason));
+                former
+            }
+            // A name is always asked for its password, known or not (RFC 2577 §6).
+            outcome => {
+                let is_of_another = matches!(outcome, Outcome::Failed(_));
+                if flushes {
+                    self.log_out();
+                }
+                if is_of_another {
+                    let reason = Reason::CertificateOfAnother;
+                    self.note(Note::why(Decision::Ignore, "certificate", reason));
+                    self.reply(Reply::why(code(reason), reason));
+                } else if flushes {
+                    let text = "Previous account information was flushed, send password.";
+                    self.line(Code::NEED_PASSWORD, text);
+                } else {
+                    self.line(Code::NEED_PASSWORD, "User name okay, need password.");
+                }
+                State::ExpectPass(named)
+            }
+        }
     }
 
     pub(super) fn pass(&mut self, state: ExpectPass, password: Password) -> State {
@@ -53,7 +94,12 @@ impl Core {
     }
 
     pub(super) fn unexpected_pass(&mut self, state: State) -> State {
-        let reason = match state {
+        let reason = match &state {
+            // Some clients send it whatever USER said (RFC 959 §5.4 has 202 for it).
+            State::Ready(user) | State::ExpectRnto(user, _) if user.certified => {
+                self.line(Code::SUPERFLUOUS, "The certificate has logged you in already.");
+                return state;
+            }
             State::Ready(_) | State::ExpectRnto(..) => Reason::AlreadyLoggedIn,
             _ => Reason::UserFirst,
         };
@@ -64,18 +110,8 @@ impl Core {
     /// The password was looked at.
     pub(super) fn checked(&mut self, state: ExpectPass, outcome: Outcome) -> State {
         match outcome {
-            // The password was right, so it can be told what else is wrong.
-            Outcome::LoggedIn(Grant { tls: true, .. }) if !self.security.control => {
-                self.refuse("PASS", Reason::TlsRequired);
-                State::ExpectUser
-            }
             Outcome::LoggedIn(grant) => {
-                self.failed_logins = 0;
-                self.login_by = None;
-                self.note(Note::good(Decision::LogIn, "session").about(&state.user[..]));
-                self.line(Code::LOGGED_IN, "Login successful.");
-                let directory = VirtualPath::root();
-                State::Ready(LoggedIn { user: state.user, grant, directory })
+                self.enter(state.user, grant, (Code::LOGGED_IN, "Login successful."), false)
             }
             other => {
                 let reason = match other {
@@ -91,6 +127,21 @@ impl Core {
                 State::Refusing { until: self.now.after(delay), last }
             }
         }
+    }
+
+    fn enter(
+        &mut self,
+        user: Vec<u8>,
+        grant: Grant,
+        (code, text): (Code, &str),
+        certified: bool,
+    ) -> State {
+        self.failed_logins = 0;
+        self.login_by = None;
+        self.note(Note::good(Decision::LogIn, "session").about(&user[..]));
+        self.line(code, text);
+        let directory = VirtualPath::root();
+        State::Ready(LoggedIn { user, grant, directory, certified })
     }
 
     /// The delay of a wrong password is over. The last one says in the same reply that it was.

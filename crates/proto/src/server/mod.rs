@@ -23,6 +23,7 @@ mod secure;
 mod settings;
 mod transfer;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -106,6 +107,8 @@ pub struct Session {
 #[derive(Debug)]
 enum State {
     ExpectUser,
+    /// A job looks at the name given to USER; lines wait. Until it is accepted the old state counts.
+    Identifying(Box<Self>, ExpectPass),
     ExpectPass(ExpectPass),
     /// A job looks at the password; lines wait.
     CheckingPassword(ExpectPass),
@@ -378,6 +381,9 @@ impl Session {
         self.core.idle_since = self.core.now;
         let state = self.take_state();
         self.state = match (state, pending) {
+            (State::Identifying(former, named), Pending::Identify) => {
+                self.core.identified(*former, named, outcome)
+            }
             (State::CheckingPassword(state), Pending::LogIn) => self.core.checked(state, outcome),
             (State::Ready(user), pending) => self.core.job_done(user, pending, outcome),
             (state, _) => state,

@@ -40,8 +40,10 @@ pub const fn code(reason: Reason) -> Code {
         | R::CertificateNotYetValid
         | R::CertificateRefusedByPeer
         | R::CertificateRevoked
+        | R::CertificateSelfSigned
         | R::CertificateUnknownIssuer
         | R::CertificateWrongName => Code::DATA_SECURITY,
+        R::CertificateOfAnother => Code::NEED_PASSWORD,
         R::DataProtectionRequired => Code::DATA_PROTECTION,
         R::TlsFirst => Code::UNPROTECTED,
         R::ClearRefused => Code::POLICY,

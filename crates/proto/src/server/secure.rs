@@ -80,26 +80,26 @@ impl Session {
 
 impl Core {
     /// Handles the verbs of this file but AUTH; hands others back.
-    pub(super) fn secure(&mut self, command: Command) -> Option<Command> {
+    pub(super) fn secure(&mut self, command: Command, user: Option<&LoggedIn>) -> Option<Command> {
         match command {
             Command::Pbsz(_) if !self.security.proven => self.refuse("PBSZ", Reason::TlsFirst),
             Command::Pbsz(_) => {
                 self.security.sized = true;
                 self.line(Code::OK, "PBSZ=0");
             }
-            Command::Prot(level) => self.prot(level),
+            Command::Prot(level) => self.prot(level, user),
             Command::Ccc => self.ccc(),
             other => return Some(other),
         }
         None
     }
 
-    fn prot(&mut self, level: Protection) {
+    fn prot(&mut self, level: Protection, user: Option<&LoggedIn>) {
         if !self.security.proven {
             self.refuse("PROT", Reason::TlsFirst);
         } else if !self.security.sized {
             self.refuse("PROT", Reason::PbszFirst);
-        } else if level == Protection::Clear && self.policy.data_tls == Requirement::Required {
+        } else if level == Protection::Clear && self.needs_privacy(user) {
             self.note(Note::why(Decision::Refuse, "PROT", Reason::DataProtectionRequired));
             self.line(Code::POLICY, Reason::DataProtectionRequired.describe());
         } else {
@@ -134,8 +134,13 @@ impl Core {
 
     /// Why this user may not move data as the session is protected now, if so.
     pub(super) fn data_refusal(&self, user: &LoggedIn) -> Option<Reason> {
-        let required = self.policy.data_tls == Requirement::Required || user.grant.data_tls;
-        (required && !self.is_private()).then_some(Reason::DataProtectionRequired)
+        let refuses = self.needs_privacy(Some(user)) && !self.is_private();
+        refuses.then_some(Reason::DataProtectionRequired)
+    }
+
+    fn needs_privacy(&self, user: Option<&LoggedIn>) -> bool {
+        self.policy.data_tls == Requirement::Required
+            || user.is_some_and(|user| user.grant.data_tls)
     }
 
     /// The lines of FEAT.

@@ -40,6 +40,14 @@ impl Played {
     }
 
     fn say(&mut self, line: &str) {
+        self.line(line);
+        if matches!(self.seen.last(), Some(Effect::Run(_, Job::Identify { .. }))) {
+            self.done(Outcome::Done);
+        }
+    }
+
+    /// Says it, and leaves a name to be answered by the test.
+    fn line(&mut self, line: &str) {
         self.give(Input::Line(line.as_bytes().to_vec()));
     }
 
@@ -325,4 +333,49 @@ fn an_unproven_data_connection_is_passed_over_and_the_right_one_is_served() {
     played.give(Input::Data(DataEvent::SecureFailed(Reason::TlsNotResumed)));
     played.passes(Duration::from_secs(3));
     assert_eq!(played.codes(), ["229", "150", "522"]);
+}
+
+#[test]
+fn a_certificate_logs_in_at_user_and_a_password_behind_it_is_superfluous() {
+    let mut played = with_tls(|_| ());
+    played.say("AUTH TLS");
+    played.give(Input::Tls(Ok(())));
+    played.line("USER ann");
+    assert!(matches!(
+        played.seen.last(),
+        Some(Effect::Run(_, Job::Identify { secured: true, .. }))
+    ));
+    let grant = Grant { data_tls: true, ..Grant::of(crate::verb::Permissions::ALL) };
+    played.done(Outcome::LoggedIn(grant));
+    for line in ["PASS secret", "PBSZ 0", "PROT C", "PROT P", "PWD"] {
+        played.say(line);
+    }
+    played.line("USER bob");
+    played.done(Outcome::Failed(Reason::CertificateOfAnother));
+    played.say("PWD");
+    assert_eq!(
+        played.codes(),
+        ["234", "232", "202", "200", "534", "200", "257", "331", "530"],
+        "who asks for another name is logged out"
+    );
+}
+
+#[test]
+fn a_name_that_is_refused_leaves_the_old_login_and_takes_no_password() {
+    let mut played = with_tls(|_| ());
+    played.line("USER ann");
+    assert!(matches!(
+        played.seen.last(),
+        Some(Effect::Run(_, Job::Identify { secured: false, .. }))
+    ));
+    played.done(Outcome::Failed(Reason::TlsRequired));
+    played.say("PASS secret");
+    assert!(!played.seen.iter().any(|effect| matches!(effect, Effect::Run(_, Job::LogIn { .. }))));
+    played.say("USER bob");
+    played.say("PASS secret");
+    played.done(Outcome::LoggedIn(Grant::of(crate::verb::Permissions::ALL)));
+    played.line("USER ann");
+    played.done(Outcome::Failed(Reason::TlsRequired));
+    played.say("PWD");
+    assert_eq!(played.codes(), ["530", "503", "331", "230", "530", "257"]);
 }

@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::hash::PasswordHash;
-use crate::config::account::{AccountEntry, permission_words};
+use crate::config::account::{AccountEntry, permission_words, requirement_word};
 use crate::config::problem::Problems;
 use crate::config::read_account_text;
 
@@ -116,6 +116,11 @@ impl AccountFile {
         table.insert("permissions", permissions);
         if !account.enabled {
             table.insert("enabled", value(false));
+        }
+        for (key, required) in [("tls", account.tls), ("data-tls", account.data_tls)] {
+            if required {
+                table.insert(key, value(requirement_word(required)));
+            }
         }
         let empty = || Item::ArrayOfTables(ArrayOfTables::new());
         if let Some(tables) =

@@ -38,6 +38,10 @@ pub struct Account {
     pub permissions: Permissions,
     /// Whether it can log in. A right password to a disabled account is told so.
     pub enabled: bool,
+    /// Whether it logs in under TLS only.
+    pub tls: bool,
+    /// Whether its data connections are under TLS only.
+    pub data_tls: bool,
     /// Whether it is the account of visitors.
     pub anonymous: bool,
 }
@@ -47,6 +51,8 @@ pub struct Accounts {
     entries: BTreeMap<String, Entry>,
     visitors: Option<Arc<Account>>,
     key: Key,
+    /// Chooses the account that an unknown name is treated like.
+    likeness: Key,
     /// What the password of an unknown user is compared with, so that it takes as long.
     nobody: PasswordHash,
 }
@@ -77,7 +83,13 @@ impl Accounts {
         let (key, password) = random().ok_or_else(|| Problems(vec![no_random()]))?;
         let nobody = PasswordHash::of(&password).map_err(|_| Problems(vec![no_random()]))?;
         let visitors = visitors(config.accounts.anonymous, root).map(Arc::new);
-        Ok((Self { entries, visitors, key, nobody }, warnings))
+        // A key that outlives a restart: a name that is answered differently after one would be
+        // known to be unknown. The salt and hash of an account are as secret as any.
+        let likeness = entries.values().next().map_or_else(
+            || Key::of(nobody.to_phc().as_bytes()),
+            |first| Key::of(first.hash.to_phc().as_bytes()),
+        );
+        Ok((Self { entries, visitors, key, likeness, nobody }, warnings))
     }
 
     /// The account of `user` if `password` is right. Takes the time of a full check unless the
@@ -104,6 +116,22 @@ impl Accounts {
             entry.proof.keep(&self.key, name, password);
         }
         Some(Arc::clone(&entry.account))
+    }
+
+    /// Whether `user` may log in under TLS only. An unknown name is treated like one of the
+    /// accounts, the same each time: neither answer tells whether there is such an account.
+    #[must_use]
+    pub fn needs_tls(&self, user: &[u8]) -> bool {
+        if self.is_visitor(user) {
+            return false;
+        }
+        let named = str::from_utf8(user).ok().and_then(|name| self.entries.get(name));
+        let like = named.or_else(|| {
+            let count = u64::try_from(self.entries.len()).unwrap_or(u64::MAX);
+            let chosen = self.likeness.number(user).checked_rem(count)?;
+            self.entries.values().nth(usize::try_from(chosen).ok()?)
+        });
+        like.is_some_and(|entry| entry.account.tls)
     }
 
     /// Whether `user` needs no password: what tells 331's two wordings apart.
@@ -178,11 +206,20 @@ pub fn readable_by_all(path: &Path) -> Option<Problem> {
 }
 
 fn entry(root: &Path, written: AccountEntry) -> Result<Entry, Problem> {
-    let AccountEntry { name, password_hash: hash, root: own, permissions, enabled, place } =
-        written;
+    let AccountEntry {
+        name,
+        password_hash: hash,
+        root: own,
+        permissions,
+        enabled,
+        tls,
+        data_tls,
+        place,
+    } = written;
     let root = directory(&root.join(own))
         .map_err(|wrong| Problem::new(Some(place), format!("root of account {name:?}"), wrong))?;
-    let account = Arc::new(Account { name, root, permissions, enabled, anonymous: false });
+    let account = Account { name, root, permissions, enabled, tls, data_tls, anonymous: false };
+    let account = Arc::new(account);
     Ok(Entry { account, hash, proof: Proof::default() })
 }
 
@@ -195,7 +232,8 @@ fn visitors(policy: Anonymous, root: PathBuf) -> Option<Account> {
         }
     };
     let name = "anonymous".to_owned();
-    Some(Account { name, root, permissions, enabled: true, anonymous: true })
+    let (tls, data_tls) = (false, false);
+    Some(Account { name, root, permissions, enabled: true, tls, data_tls, anonymous: true })
 }
 
 fn no_random() -> Problem {

@@ -19,6 +19,18 @@ impl Key {
         Ok(Self(key))
     }
 
+    /// A key that follows from a secret.
+    pub(super) fn of(secret: &[u8]) -> Self {
+        let mac = Blake2bMac512::new(&[0; 64].into()).chain_update(secret);
+        Self(mac.finalize().into_bytes().into())
+    }
+
+    /// A number that follows from a name, and that nobody without the key can tell.
+    pub(super) fn number(&self, name: &[u8]) -> u64 {
+        let mac = Blake2bMac512::new(&self.0.into()).chain_update(name).finalize().into_bytes();
+        mac.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
     fn mac(&self, name: &str, password: &[u8]) -> Blake2bMac512 {
         let length = u64::try_from(name.len()).unwrap_or(u64::MAX);
         Blake2bMac512::new(&self.0.into())

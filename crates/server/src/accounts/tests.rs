@@ -144,6 +144,40 @@ fn the_command_line_stands_in_for_the_file() {
 }
 
 #[test]
+fn neither_answer_to_a_name_in_clear_tells_whether_there_is_such_an_account() {
+    let house = House::new();
+    let needs = |name: &str, tls| AccountEntry { tls, ..account(name, "secret") };
+    let load = |of_ann, of_bob| {
+        let mut draft = house.draft(&[("anonymous", "read")]);
+        draft.set_account(needs("ann", of_ann));
+        draft.set_account(needs("bob", of_bob));
+        Accounts::load(&draft.finish().unwrap().0).unwrap().0
+    };
+    let unknown: Vec<_> = (0..200).map(|n| format!("nobody{n}").into_bytes()).collect();
+    let refused = |accounts: &Accounts| unknown.iter().filter(|n| accounts.needs_tls(n)).count();
+    assert_eq!(refused(&load(false, false)), 0);
+    assert_eq!(refused(&load(true, true)), 200);
+    let mixed = load(true, false);
+    assert!(mixed.needs_tls(b"ann") && !mixed.needs_tls(b"bob") && !mixed.needs_tls(b"ftp"));
+    assert!((20..180).contains(&refused(&mixed)), "some are, some are not");
+    let answers: Vec<_> = unknown.iter().map(|name| mixed.needs_tls(name)).collect();
+    assert_eq!(answers, unknown.iter().map(|name| mixed.needs_tls(name)).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_key_of_answers_follows_from_an_account_and_so_outlives_a_restart() {
+    let house = House::new();
+    let mut draft = house.draft(&[]);
+    draft.set_account(AccountEntry { tls: true, ..account("ann", "secret") });
+    draft.set_account(account("bob", "secret"));
+    let config = draft.finish().unwrap().0;
+    let [one, other] = [(); 2].map(|()| Accounts::load(&config).unwrap().0);
+    for name in (0..200).map(|n| format!("nobody{n}").into_bytes()) {
+        assert_eq!(one.needs_tls(&name), other.needs_tls(&name));
+    }
+}
+
+#[test]
 fn roots_that_are_not_there_are_named() {
     let house = House::new();
     let mut draft = house.draft(&[]);

@@ -42,6 +42,16 @@ pub static ACCOUNT_KEYS: &[AccountKey] = &[
         about: "`\"all\"`, `\"read-only\"`, or a list of words such as `[\"list\", \"read\", \"write\"]`",
     },
     AccountKey { key: "enabled", default: "true", about: "Whether the account can log in" },
+    AccountKey {
+        key: "tls",
+        default: "\"optional\"",
+        about: "`\"required\"`: it logs in under TLS only, wherever the server leaves the choice",
+    },
+    AccountKey {
+        key: "data-tls",
+        default: "\"optional\"",
+        about: "`\"required\"`: its data connections are under TLS only (PROT P)",
+    },
 ];
 
 /// An account as it is written down.
@@ -57,6 +67,10 @@ pub struct AccountEntry {
     pub permissions: Permissions,
     /// Whether it can log in.
     pub enabled: bool,
+    /// Whether it logs in under TLS only.
+    pub tls: bool,
+    /// Whether its data connections are under TLS only.
+    pub data_tls: bool,
     /// Where it was written.
     pub place: Place,
 }
@@ -65,8 +79,16 @@ impl AccountEntry {
     /// An enabled account with all permissions on the whole served directory.
     #[must_use]
     pub fn new(name: String, password_hash: PasswordHash, place: Place) -> Self {
-        let (root, permissions) = (PathBuf::from("."), Permissions::ALL);
-        Self { name, password_hash, root, permissions, enabled: true, place }
+        Self {
+            name,
+            password_hash,
+            root: PathBuf::from("."),
+            permissions: Permissions::ALL,
+            enabled: true,
+            tls: false,
+            data_tls: false,
+            place,
+        }
     }
 }
 
@@ -117,6 +139,24 @@ fn read_permission(word: &str) -> Result<Permissions, Wrong> {
     Err(Wrong::new(format!("{word:?} is not a permission"), remedy))
 }
 
+/// Whether TLS is required of an account; what the server asks of all is asked of it anyway.
+pub fn read_requirement(word: &str) -> Result<bool, Wrong> {
+    match word {
+        "optional" => Ok(false),
+        "required" => Ok(true),
+        _ => {
+            let what = format!("{word:?} is not one of the words");
+            Err(Wrong::new(what, "write \"optional\" or \"required\""))
+        }
+    }
+}
+
+/// The word for it.
+#[must_use]
+pub const fn requirement_word(required: bool) -> &'static str {
+    if required { "required" } else { "optional" }
+}
+
 /// The words of a set of permissions, as they are written down.
 #[must_use]
 pub fn permission_words(permissions: Permissions) -> Vec<&'static str> {
@@ -140,6 +180,7 @@ pub(super) fn read(document: &mut Document<'_>, table: &Node<'_>) -> Option<Acco
     };
     let (mut name, mut hash) = (None, None);
     let (mut root, mut permissions, mut enabled) = (PathBuf::from("."), Permissions::ALL, true);
+    let (mut tls, mut data_tls) = (false, false);
     for (key, value) in keys {
         let known = match key.get_ref().as_ref() {
             "name" => {
@@ -152,6 +193,10 @@ pub(super) fn read(document: &mut Document<'_>, table: &Node<'_>) -> Option<Acco
             "permissions" => words(value)
                 .and_then(|w| read_permissions(w.into_iter()).map(|read| permissions = read)),
             "enabled" => flag(value).map(|read| enabled = read),
+            "tls" => text(value).and_then(|word| read_requirement(word).map(|read| tls = read)),
+            "data-tls" => {
+                text(value).and_then(|word| read_requirement(word).map(|read| data_tls = read))
+            }
             unknown => {
                 let keys = ACCOUNT_KEYS.iter().map(|row| row.key);
                 document.unknown(key.span().start, unknown, "account", keys);
@@ -169,7 +214,8 @@ pub(super) fn read(document: &mut Document<'_>, table: &Node<'_>) -> Option<Acco
             document.report(table.span().start, "account", wrong);
         }
     }
-    Some(AccountEntry { name: name?, password_hash: hash?, root, permissions, enabled, place })
+    let (name, password_hash) = (name?, hash?);
+    Some(AccountEntry { name, password_hash, root, permissions, enabled, tls, data_tls, place })
 }
 
 fn text<'a>(value: &'a Node<'_>) -> Result<&'a str, Wrong> {

@@ -141,7 +141,8 @@ fn settings_that_contradict_each_other_are_refused() {
 fn accounts_are_read_with_every_key() {
     let text = format!(
         "[[account]]\nname = \"ann\"\npassword-hash = \"{HASH}\"\nroot = \"ann\"\n\
-         permissions = [\"list\", \"write\"]\nenabled = false\n\
+         permissions = [\"list\", \"write\"]\nenabled = false\ntls = \"required\"\n\
+         data-tls = \"required\"\n\
          [[account]]\nname = \"bob@example.com\"\npassword-hash = \"{HASH}\"\n\
          permissions = \"read-only\"\n"
     );
@@ -150,6 +151,7 @@ fn accounts_are_read_with_every_key() {
     assert_eq!((ann.name.as_str(), ann.root.as_path()), ("ann", Path::new("ann")));
     assert_eq!(permission_words(ann.permissions), ["list", "write"]);
     assert!(!ann.enabled && bob.enabled);
+    assert!(ann.tls && ann.data_tls && !bob.tls && !bob.data_tls);
     assert_eq!(permission_words(bob.permissions), ["read-only"]);
     assert_eq!(bob.root, Path::new("."));
 }
@@ -158,7 +160,7 @@ fn accounts_are_read_with_every_key() {
 fn mistakes_in_accounts_are_named_and_no_password_is_repeated() {
     let said = said(
         "[[account]]\nname = \"a:b\"\npassword-hash = \"open sesame\"\nroot = \"../up\"\n\
-         permissions = [\"list\", \"wite\"]\nenabled = 1\npasswd = \"x\"\n[[account]]\nname = \"ann\"\n",
+         permissions = [\"list\", \"wite\"]\nenabled = 1\npasswd = \"x\"\ntls = \"yes\"\n[[account]]\nname = \"ann\"\n",
     );
     assert_eq!(
         said,
@@ -168,8 +170,9 @@ fn mistakes_in_accounts_are_named_and_no_password_is_repeated() {
          F:4:8: root: \"../up\" leads up with `..`; write an absolute path to leave the served directory\n\
          F:5:15: permissions: \"wite\" is not a permission; did you mean \"write\"?\n\
          F:6:11: enabled: it is a number; write true or false\n\
-         F:7:1: passwd: unknown key in [account]; the keys are name, password-hash, root, permissions, enabled\n\
-         F:8:1: account: it has no password-hash; make the account with `twoport account add`"
+         F:7:1: passwd: unknown key in [account]; the keys are name, password-hash, root, permissions, enabled, tls, data-tls\n\
+         F:8:7: tls: \"yes\" is not one of the words; write \"optional\" or \"required\"\n\
+         F:9:1: account: it has no password-hash; make the account with `twoport account add`"
     );
 }
 

@@ -14,7 +14,8 @@ use twoport_server::accounts::hash::PasswordHash;
 use twoport_server::accounts::password::Password;
 use twoport_server::accounts::readable_by_all;
 use twoport_server::config::account::{
-    AccountEntry, check_name, permission_words, read_permissions, read_root,
+    AccountEntry, check_name, permission_words, read_permissions, read_requirement, read_root,
+    requirement_word,
 };
 use twoport_server::config::problem::{Place, Problem};
 use twoport_server::config::read_account_file;
@@ -41,6 +42,11 @@ fn add(matches: &ArgMatches) -> Outcome {
         read_root(text("root", ".")).map_err(|wrong| Failure::usage(format!("--root: {wrong}")))?;
     let permissions = read_permissions(text("permissions", "all").split(',').map(str::trim))
         .map_err(|wrong| Failure::usage(format!("--permissions: {wrong}")))?;
+    let required = |flag: &'static str| {
+        let wrong = |wrong| Failure::usage(format!("--{flag}: {wrong}"));
+        read_requirement(text(flag, "optional")).map_err(wrong)
+    };
+    let (tls, data_tls) = (required("tls")?, required("data-tls")?);
     let mut file = AccountFile::open(&file(matches)).map_err(refused)?;
     if file.accounts().iter().any(|account| account.name == name) {
         return Err(refused(FileError::Exists(name.to_owned())));
@@ -49,6 +55,8 @@ fn add(matches: &ArgMatches) -> Outcome {
     let account = AccountEntry {
         root,
         permissions,
+        tls,
+        data_tls,
         ..AccountEntry::new(name.to_owned(), hash, Place::CommandLine)
     };
     file.add(&account).map_err(refused)?;
@@ -87,7 +95,10 @@ fn remove(matches: &ArgMatches) -> Outcome {
 fn line_of_text(account: &AccountEntry) -> String {
     let words = permission_words(account.permissions).join(",");
     let state = if account.enabled { "enabled" } else { "disabled" };
-    format!("{}\t{}\t{words}\t{state}\n", account.name, account.root.display())
+    let (name, root) = (&account.name, account.root.display());
+    let tls = [(account.tls, "\ttls required"), (account.data_tls, "\tdata-tls required")];
+    let tls: String = tls.iter().filter(|(is, _)| *is).map(|(_, text)| *text).collect();
+    format!("{name}\t{root}\t{words}\t{state}{tls}\n")
 }
 
 fn line_of_json(account: &AccountEntry) -> String {
@@ -96,6 +107,8 @@ fn line_of_json(account: &AccountEntry) -> String {
         "root": account.root.display().to_string(),
         "permissions": permission_words(account.permissions),
         "enabled": account.enabled,
+        "tls": requirement_word(account.tls),
+        "data-tls": requirement_word(account.data_tls),
     });
     format!("{object}\n")
 }

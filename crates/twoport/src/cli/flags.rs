@@ -189,6 +189,22 @@ pub(crate) static FLAGS: &[Flag] = &[
         details: "",
     },
     Flag {
+        of: &["account add"],
+        long: "tls",
+        short: None,
+        takes: Takes::Word(&["optional", "required"]),
+        about: "Whether the account may log in under TLS only [default: optional]",
+        details: "optional is what the server asks of everybody.",
+    },
+    Flag {
+        of: &["account add"],
+        long: "data-tls",
+        short: None,
+        takes: Takes::Word(&["optional", "required"]),
+        about: "Whether its data connections must be under TLS [default: optional]",
+        details: "",
+    },
+    Flag {
         of: &["account add", "account passwd"],
         long: "generate",
         short: None,

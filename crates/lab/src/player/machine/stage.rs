@@ -61,7 +61,8 @@ impl Stage for Machine {
             Event::ConnectUnreachable => {
                 self.dialled(DataEvent::DialFailed(Reason::DataUnreachable))
             }
-            Event::TlsBegins => self.handshake(Ok(())),
+            Event::TlsBegins => self.handshake(Ok(None)),
+            Event::TlsBeginsWith(name) => self.handshake(Ok(Some(name.clone()))),
             Event::TlsFails(reason) => self.handshake(Err(*reason)),
             Event::ClientClosesData => self.close_data(),
             Event::DataReset => self.fail(Reason::DataReset),

@@ -38,9 +38,10 @@ impl Served {
         for (key, value) in settings(ledger, local) {
             draft.set(Setting::find(key).ok_or_else(|| format!("no setting {key}"))?, &value);
         }
-        for (name, password) in &ledger.accounts {
-            let name = String::from_utf8(name.clone()).map_err(|error| error.to_string())?;
-            let entry = AccountEntry::new(name, hash(password)?, Place::CommandLine);
+        for account in &ledger.accounts {
+            let name =
+                String::from_utf8(account.name.clone()).map_err(|error| error.to_string())?;
+            let entry = AccountEntry::new(name, hash(&account.password)?, Place::CommandLine);
             draft.set_account(AccountEntry { permissions: ledger.permissions, ..entry });
         }
         let (config, _) = draft.finish().map_err(|problems| problems.to_string())?;
