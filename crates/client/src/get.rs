@@ -156,7 +156,7 @@ impl Session {
         let ascii = options.representation == Representation::Ascii;
         let job = job(remote, at, note.size, options);
         let (parts, note) = (parts.clone(), note.clone());
-        let open = move || Ok(Receive(Writer::new(parts.open(&note, at)?, ascii)));
+        let open = move || Ok(Receive(Writer::of_file(parts.open(&note, at)?, ascii)));
         self.transfer(&job, open).await
     }
 

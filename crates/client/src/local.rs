@@ -14,11 +14,13 @@ pub(crate) struct Writer<W> {
     /// For TYPE A.
     decoder: Option<Decoder>,
     text: Vec<u8>,
+    /// The file in it, if it is one.
+    file: fn(&W) -> Option<&File>,
 }
 
 impl<W: Write + Send + 'static> Writer<W> {
     pub(crate) fn new(writer: W, ascii: bool) -> Self {
-        Self { writer, decoder: ascii.then(Decoder::new), text: Vec::new() }
+        Self { writer, decoder: ascii.then(Decoder::new), text: Vec::new(), file: |_| None }
     }
 
     /// Writes what the conversion held back.
@@ -33,6 +35,10 @@ impl<W: Write + Send + 'static> Writer<W> {
 }
 
 impl Writer<File> {
+    pub(crate) fn of_file(file: File, ascii: bool) -> Self {
+        Self { file: |file| Some(file), ..Self::new(file, ascii) }
+    }
+
     pub(crate) fn file(&self) -> &File {
         &self.writer
     }
@@ -47,6 +53,10 @@ impl<W: Write + Send + 'static> Sink for Writer<W> {
         decoder.decode(chunk, &mut self.text);
         self.writer.write_all(&self.text)
     }
+
+    fn file(&self) -> Option<&File> {
+        (self.file)(&self.writer).filter(|_| self.decoder.is_none())
+    }
 }
 
 /// A reader that gives an upload.
@@ -55,11 +65,19 @@ pub(crate) struct Reader<R> {
     /// For TYPE A.
     encoder: Option<Encoder>,
     text: Vec<u8>,
+    /// The file in it, if it is one.
+    file: fn(&R) -> Option<&File>,
 }
 
 impl<R: Read + Send + 'static> Reader<R> {
     pub(crate) fn new(reader: R, ascii: bool) -> Self {
-        Self { reader, encoder: ascii.then(Encoder::new), text: Vec::new() }
+        Self { reader, encoder: ascii.then(Encoder::new), text: Vec::new(), file: |_| None }
+    }
+}
+
+impl Reader<File> {
+    pub(crate) fn of_file(file: File, ascii: bool) -> Self {
+        Self { file: |file| Some(file), ..Self::new(file, ascii) }
     }
 }
 
@@ -74,6 +92,11 @@ impl<R: Read + Send + 'static> Source for Reader<R> {
         (&mut self.reader).take(CHUNK as u64).read_to_end(&mut self.text)?;
         encoder.encode(&self.text, chunk);
         Ok(())
+    }
+
+    fn file(&self) -> Option<(&File, u64)> {
+        let file = (self.file)(&self.reader).filter(|_| self.encoder.is_none())?;
+        Some((file, u64::MAX))
     }
 }
 

@@ -144,7 +144,7 @@ impl Session {
         let open = move || {
             let mut file = File::open(&path)?;
             file.seek(SeekFrom::Start(resume.at()))?;
-            Ok(Transmit(Reader::new(file, ascii)))
+            Ok(Transmit(Reader::of_file(file, ascii)))
         };
         self.transfer(&job(remote, resume, options), open).await
     }

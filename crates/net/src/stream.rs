@@ -46,6 +46,15 @@ impl Stream {
         }
     }
 
+    /// Lets TLS seal up to `bytes` before they go to the system, in one call.
+    pub(crate) fn batch(&mut self, bytes: usize) {
+        let Self::Tls(tls) = self else { return };
+        match &mut **tls {
+            TlsStream::Client(tls) => tls.get_mut().1.set_buffer_limit(Some(bytes)),
+            TlsStream::Server(tls) => tls.get_mut().1.set_buffer_limit(Some(bytes)),
+        }
+    }
+
     /// The connection beneath, TLS left behind: after both ends have closed it (CCC).
     #[must_use]
     pub fn into_tcp(self) -> TcpStream {

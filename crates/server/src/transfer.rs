@@ -2,6 +2,7 @@
 //!
 //! It touches no target before the pump asks for the first byte: the data connection is up by then.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use twoport_net::pump;
@@ -86,6 +87,17 @@ impl pump::Source for Reading {
         self.encoder = Some(encoder);
         self.raw = raw;
         Ok(())
+    }
+
+    fn file(&self) -> Option<(&File, u64)> {
+        if self.encoder.is_some() {
+            return None;
+        }
+        self.source.as_file().map(|file| (file, self.left))
+    }
+
+    fn passed(&mut self, bytes: u64) {
+        self.left = self.left.saturating_sub(bytes);
     }
 }
 
@@ -176,6 +188,10 @@ impl pump::Sink for Receiving {
         let written = self.write(&text);
         self.text = text;
         written
+    }
+
+    fn file(&self) -> Option<&File> {
+        self.sink.as_ref().filter(|_| self.decoder.is_none())?.as_file()
     }
 }
 

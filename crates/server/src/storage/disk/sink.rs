@@ -31,6 +31,8 @@ struct Temporary {
 /// The target itself.
 struct InPlace {
     file: File,
+    /// It was opened to be appended to, where the kernel splices nothing.
+    appends: bool,
     durable: bool,
 }
 
@@ -86,7 +88,8 @@ impl Disk {
             return Err(Reason::BeyondEnd { offset, size: now.size });
         }
         file.seek(SeekFrom::Start(offset))?;
-        Ok(Box::new(InPlace { file, durable: self.options().durable }))
+        let appends = purpose == Purpose::Append;
+        Ok(Box::new(InPlace { file, appends, durable: self.options().durable }))
     }
 
     fn temporary(&self, directory: &Directory) -> Result<(File, Option<Name>), Reason> {
@@ -274,7 +277,7 @@ impl Sink for Temporary {
     }
 
     fn as_file(&self) -> Option<&File> {
-        Some(&self.file)
+        (!self.spent).then_some(&self.file)
     }
 }
 
@@ -302,6 +305,6 @@ impl Sink for InPlace {
     }
 
     fn as_file(&self) -> Option<&File> {
-        Some(&self.file)
+        (!self.appends).then_some(&self.file)
     }
 }

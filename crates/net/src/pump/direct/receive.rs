@@ -1,0 +1,249 @@
+//! From a connection in clear into a file.
+//!
+//! What came is in the file, or was shown to the sink, however the transfer ends.
+
+use std::net::{Shutdown, TcpStream as Socket};
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+use rustix::pipe::{SpliceFlags, splice};
+use tokio::net::TcpStream;
+use twoport_sys::socket::set_low_water;
+
+use super::super::pipe::Pipe;
+use super::super::turn::{Turn, Watch};
+use super::super::{Progress, PumpError, Sink, blocking, copy, data_error, timeout};
+use super::{End, out_of_runtime};
+use crate::stream::Stream;
+
+/// How much of an upload is taken without splicing. Origin: a short file comes whole, and one write
+/// does it.
+const AT_ONCE: usize = 64 * 1024;
+
+/// How much must be there before the kernel wakes the thread, once the data flow. Origin: measured,
+/// it takes a quarter less CPU than waking for each segment.
+const LOW_WATER: u32 = 256 * 1024;
+
+/// How much is stored in one step. Origin: it takes a tenth of a ms, and who drops a transfer waits
+/// for it.
+const STEP: usize = 256 * 1024;
+
+/// How much has to come without a pause before the data count as flowing.
+const FLOWING: u64 = 1 << 20;
+
+/// Receives until the peer closes, or until `cancel` is ready.
+pub(in super::super) async fn receive<S: Sink>(
+    tcp: TcpStream,
+    sink: S,
+    stall: Duration,
+    progress: &Progress,
+    cancel: impl Future<Output = ()>,
+) -> (S, Result<bool, PumpError<S::Error>>) {
+    let mut cancel = pin!(cancel);
+    let mut stream = Stream::Plain(tcp);
+    // Only what is at hand at once is read this way: the rest is the turns'.
+    let mut chunk = Vec::with_capacity(AT_ONCE);
+    let begun = tokio::select! {
+        biased;
+        () = &mut cancel => Err(Ok(false)),
+        read = copy::read_chunk(&mut stream, &mut chunk, AT_ONCE, stall, progress) => match read {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Ok(true)),
+            Err(error) => Err(Err(error)),
+        },
+    };
+    if let Err(end) = begun {
+        let (sink, taken) = take(sink, chunk).await;
+        return (sink, taken.map_err(PumpError::Storage).and(end));
+    }
+    turns(stream.into_tcp(), sink, chunk, stall, progress, cancel).await
+}
+
+/// Takes turns until the end.
+async fn turns<S: Sink>(
+    mut tcp: TcpStream,
+    mut sink: S,
+    mut chunk: Vec<u8>,
+    stall: Duration,
+    progress: &Progress,
+    mut cancel: Pin<&mut impl Future<Output = ()>>,
+) -> (S, Result<bool, PumpError<S::Error>>) {
+    let watch = Watch::default();
+    loop {
+        let turn = watch.turn().await;
+        let socket = match out_of_runtime(tcp) {
+            Ok(socket) => socket,
+            Err(error) => return (sink, Err(data_error(error))),
+        };
+        let (counted, first) = (progress.clone(), std::mem::take(&mut chunk));
+        let mut turned = pin!(blocking(move || {
+            let end = run(&turn, &socket, &mut sink, &first, &counted);
+            (socket, sink, end)
+        }));
+        let mut is_cancelled = false;
+        let (socket, back, end) = loop {
+            tokio::select! {
+                biased;
+                turned = &mut turned => break turned,
+                () = &mut cancel, if !is_cancelled => {
+                    is_cancelled = true;
+                    watch.cancel();
+                }
+            }
+        };
+        sink = back;
+        match end {
+            Err(error) => return (sink, Err(PumpError::Storage(error))),
+            Ok(End::Socket(error)) => return (sink, Err(data_error(error))),
+            Ok(End::Whole) => {
+                // The own end; a peer that is gone already has no use for it.
+                let _: std::io::Result<()> = socket.shutdown(Shutdown::Write);
+                return (sink, Ok(true));
+            }
+            Ok(End::Waits | End::File | End::Cancelled) if is_cancelled => {
+                return (sink, Ok(false));
+            }
+            Ok(End::Waits | End::File | End::Cancelled) => {}
+        }
+        tcp = match TcpStream::from_std(socket) {
+            Ok(tcp) => tcp,
+            Err(error) => return (sink, Err(data_error(error))),
+        };
+        if matches!(end, Ok(End::File)) {
+            return copy::receive(tcp.into(), sink, stall, progress, cancel).await;
+        }
+        tokio::select! {
+            biased;
+            () = &mut cancel => return (sink, Ok(false)),
+            ready = timeout(stall, tcp.readable()) => if let Err(error) = ready {
+                return (sink, Err(error));
+            }
+        }
+    }
+}
+
+/// One turn: from the socket into a pipe, from the pipe into the file.
+fn run<S: Sink>(
+    turn: &Turn,
+    socket: &Socket,
+    sink: &mut S,
+    first: &[u8],
+    progress: &Progress,
+) -> Result<End, S::Error> {
+    if !first.is_empty()
+        && let Some(taken) = turn.step(|| sink.take(first))
+    {
+        taken?;
+    }
+    let Ok(pipe) = Pipe::take() else { return Ok(End::File) };
+    let (mut received, mut flowing, mut is_raised) = (0, 0, false);
+    let end = loop {
+        if turn.is_cancelled() {
+            break End::Cancelled;
+        }
+        if Turn::is_over(received) {
+            break End::Waits;
+        }
+        let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+        match splice(socket, None, &pipe.into, None, pipe.size, flags) {
+            Ok(0) => break End::Whole,
+            Ok(came) => {
+                progress.add(came);
+                received += came as u64;
+                flowing += came as u64;
+                match store(turn, &pipe, came, sink)? {
+                    Stored::All => {}
+                    Stored::Copied => break End::File,
+                    // The pipe goes with what it holds.
+                    Stored::Nothing => return Ok(End::Cancelled),
+                }
+            }
+            Err(Errno::AGAIN) => {
+                if flowing >= FLOWING && !is_raised {
+                    is_raised = set_low_water(socket, LOW_WATER).is_ok();
+                }
+                if Turn::wait(socket, PollFlags::IN) {
+                    continue;
+                }
+                if !is_raised {
+                    break End::Waits;
+                }
+                // There may be less than that, which is looked for before the thread is left.
+                lower(socket);
+                (flowing, is_raised) = (0, false);
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => break End::Socket(error),
+        }
+    };
+    if is_raised {
+        lower(socket);
+    }
+    pipe.give_back();
+    Ok(end)
+}
+
+/// Wakes for each byte again.
+fn lower(socket: &Socket) {
+    // What could be raised can be lowered.
+    let _: std::io::Result<()> = set_low_water(socket, 1);
+}
+
+/// What became of the bytes in the pipe.
+enum Stored {
+    /// They are in the file.
+    All,
+    /// They are in the sink, since the file does not take them this way.
+    Copied,
+    /// Nobody wants them any more.
+    Nothing,
+}
+
+/// Empties the pipe into the file; where the file does not take it, into the sink, which finds out
+/// why.
+fn store<S: Sink>(
+    turn: &Turn,
+    pipe: &Pipe,
+    mut held: usize,
+    sink: &mut S,
+) -> Result<Stored, S::Error> {
+    while held > 0 {
+        let Some(file) = sink.file() else { break };
+        let step = held.min(STEP);
+        match turn.step(|| splice(&pipe.out, None, file, None, step, SpliceFlags::MOVE)) {
+            None => return Ok(Stored::Nothing),
+            Some(Err(Errno::INTR)) => {}
+            Some(Ok(0) | Err(_)) => break,
+            Some(Ok(stored)) => held = held.saturating_sub(stored),
+        }
+    }
+    if held == 0 {
+        return Ok(Stored::All);
+    }
+    let mut rest = vec![0; held];
+    let mut filled = 0;
+    while let Some(space) = rest.get_mut(filled..).filter(|space| !space.is_empty()) {
+        match rustix::io::read(&pipe.out, space) {
+            Err(Errno::INTR) => {}
+            Ok(0) | Err(_) => break,
+            Ok(read) => filled += read,
+        }
+    }
+    match turn.step(|| sink.take(rest.get(..filled).unwrap_or_default())) {
+        None => Ok(Stored::Nothing),
+        Some(taken) => taken.map(|()| Stored::Copied),
+    }
+}
+
+async fn take<S: Sink>(mut sink: S, chunk: Vec<u8>) -> (S, Result<(), S::Error>) {
+    if chunk.is_empty() {
+        return (sink, Ok(()));
+    }
+    blocking(move || {
+        let taken = sink.take(&chunk);
+        (sink, taken)
+    })
+    .await
+}
