@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsStream;
 
+use twoport_proto::proxy::Ends;
+
 use crate::data::dial::canonical;
 use crate::stream::Stream;
 use crate::tls::{Facts, TlsError};
@@ -34,6 +36,8 @@ pub struct ControlStream {
     socket: Option<Stream>,
     local: SocketAddr,
     peer: SocketAddr,
+    /// The end on this machine, which a load balancer's client does not see.
+    own: IpAddr,
 }
 
 impl ControlStream {
@@ -50,7 +54,17 @@ impl ControlStream {
         let keep_alive = TcpKeepalive::new().with_time(keep_alive).with_interval(keep_alive);
         options.set_tcp_keepalive(&keep_alive)?;
         options.set_out_of_band_inline(true)?;
-        Ok(Self { socket: Some(socket.into()), local, peer })
+        Ok(Self { socket: Some(socket.into()), local, peer, own: local.ip() })
+    }
+
+    /// The same, made by a load balancer for a client that it has named: the ends are those of the
+    /// client's own connection.
+    #[must_use]
+    pub fn on_behalf_of(self, ends: Option<Ends>) -> Self {
+        match ends {
+            Some(Ends { source, destination }) => Self { local: destination, peer: source, ..self },
+            None => self,
+        }
     }
 
     /// Connects from `local`, or from whichever address the system chooses.
@@ -76,6 +90,13 @@ impl ControlStream {
     #[must_use]
     pub const fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The address on this machine, where data connections arrive: the same as [`local`](Self::local)
+    /// unless a load balancer is between.
+    #[must_use]
+    pub const fn own(&self) -> IpAddr {
+        self.own
     }
 
     /// The other end's address, an IPv4 one in its own family.

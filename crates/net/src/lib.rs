@@ -6,6 +6,8 @@
 pub mod clock;
 pub mod control;
 pub mod data;
+pub mod mapping;
+pub mod proxy;
 pub mod pump;
 pub mod stream;
 pub mod tls;

@@ -159,7 +159,11 @@ impl Command {
         let (word, rest) = trimmed.split_at_checked(length).unwrap_or((trimmed, b""));
         let Some(row) = verb::find(word) else {
             let is_http = HTTP.iter().any(|method| word.eq_ignore_ascii_case(method));
-            let reason = if is_http { Reason::HttpOnControl } else { Reason::UnknownCommand };
+            let reason = match is_http {
+                true => Reason::HttpOnControl,
+                false if word == b"PROXY" => Reason::ProxyUntrusted,
+                false => Reason::UnknownCommand,
+            };
             return Err(ParseError { row: None, reason, at: start });
         };
         let argument = rest.strip_prefix(b" ").unwrap_or(rest);

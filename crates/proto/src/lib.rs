@@ -21,6 +21,8 @@ pub mod hello;
 pub mod line;
 pub mod list;
 pub mod path;
+pub mod pcp;
+pub mod proxy;
 pub mod reason;
 pub mod relay;
 pub mod reply;

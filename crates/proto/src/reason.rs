@@ -187,6 +187,8 @@ reasons! {
         "The command needs a login.";
     LongAddress "long-address" "Supported address families are (4, 6); use EPRT or EPSV"
         "LPRT and LPSV (RFC 1639) are obsolete. EPRT and EPSV (RFC 2428) do the same.";
+    MappingRefused "mapping-refused" "The router did not map the port"
+        "It speaks PCP, NAT-PMP or UPnP and said no: mappings are switched off or forbidden for this host, or their table is full. See its settings, or forward the ports there by hand.";
     MechanismUnknown "mechanism-unknown" "Unknown security mechanism: use AUTH TLS"
         "RFC 4217 has one mechanism, TLS.";
     ModeUnknown "mode-unknown" "Unrecognized MODE type"
@@ -253,6 +255,10 @@ reasons! {
         "RFC 2228 §3 has the levels C, S, E and P.";
     ProtectionUnsupported "protection-unsupported" "TLS has no such level of protection: use PROT C or PROT P"
         "The levels S and E belong to other mechanisms.";
+    ProxyHeaderMissing "proxy-header-missing" "The load balancer said nothing about its client"
+        "A connection of trusted-proxies must begin with a PROXY header, and this one did not, or not in time. Let the load balancer send it on this port (HAProxy: send-proxy-v2 on the server line), or take its address out of trusted-proxies.";
+    ProxyUntrusted "proxy-untrusted" "PROXY header from an address that is not trusted"
+        "Whoever sends such a header could pretend to be any client. If it is your load balancer, add its address to trusted-proxies.";
     QuotaExceeded "quota-exceeded" "Quota exceeded"
         "The account or its owner on the system has used up its space. Delete files first.";
     RemoteChanged "remote-changed" "The remote file changed since the part was loaded"
@@ -277,6 +283,8 @@ reasons! {
         "The account's own root stays where it is.";
     RootNotRenamable "root-not-renamable" "Can't rename home directory"
         "The account's own root stays where it is.";
+    RouterSilent "router-silent" "No router answers to PCP, NAT-PMP or UPnP"
+        "Port mappings need a router that offers one of them; it is often switched off. Switch it on there, or forward the ports by hand and name the outer address.";
     ServerBusy "server-busy" "The server has too many connections"
         "Its own limit is reached. Try again later, or close other sessions.";
     ServerFull "server-full" "Too many connections"

@@ -20,7 +20,9 @@ use tokio::time::{sleep, timeout};
 
 use twoport_net::control::ControlStream;
 use twoport_net::data::dial::canonical;
+use twoport_net::proxy;
 use twoport_proto::code::Code;
+use twoport_proto::proxy::Ends;
 use twoport_proto::reason::Reason;
 use twoport_proto::reply::Reply;
 use twoport_proto::server::{Decision, Note};
@@ -179,7 +181,7 @@ impl Handle {
 async fn accept(listener: TcpListener, implicit: bool, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => admit(stream, canonical(peer), implicit, &shared),
+            Ok((stream, peer)) => welcome(stream, canonical(peer), implicit, &shared),
             // Descriptors ran out, most likely: serving those who are in frees some.
             Err(error) => {
                 tracing::error!(target: "twoport", %error, "a connection was not accepted");
@@ -189,7 +191,30 @@ async fn accept(listener: TcpListener, implicit: bool, shared: Arc<Shared>) {
     }
 }
 
-fn admit(stream: TcpStream, peer: SocketAddr, implicit: bool, shared: &Arc<Shared>) {
+/// Finds out whose connection it is: a trusted load balancer says so before anything else.
+fn welcome(stream: TcpStream, peer: SocketAddr, implicit: bool, shared: &Arc<Shared>) {
+    if !shared.serving.borrow().trusted_proxies.contain(peer.ip()) {
+        return admit(stream, peer, None, implicit, shared);
+    }
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        match proxy::read_header(&stream, proxy::PATIENCE).await {
+            Ok(ends) => admit(stream, proxy::source(ends, peer), ends, implicit, &shared),
+            Err(reason) => {
+                let number = shared.sessions.fetch_add(1, Ordering::Relaxed) + 1;
+                refuse(stream, peer, number, implicit, reason);
+            }
+        }
+    });
+}
+
+fn admit(
+    stream: TcpStream,
+    peer: SocketAddr,
+    ends: Option<Ends>,
+    implicit: bool,
+    shared: &Arc<Shared>,
+) {
     let serving = Arc::clone(&shared.serving.borrow());
     let number = shared.sessions.fetch_add(1, Ordering::Relaxed) + 1;
     match shared.census.enter(peer.ip(), &serving.most) {
@@ -197,15 +222,21 @@ fn admit(stream: TcpStream, peer: SocketAddr, implicit: bool, shared: &Arc<Share
             let stop = shared.stop.subscribe();
             // A connection that is gone before it began is nobody's loss.
             if let Ok(stream) = ControlStream::new(stream, serving.keep_alive) {
+                let stream = stream.on_behalf_of(ends);
                 let driver = Driver::new(stream, implicit, number, serving, place, stop);
                 tokio::spawn(driver.run());
             }
         }
-        Err(reason) => {
-            let who = Who { session: number, peer: peer.ip(), user: None, anonymous: false };
-            log::note(&who, &Note::why(Decision::Close, "session", reason));
-            tokio::spawn(turn_away(stream, reason));
-        }
+        Err(reason) => refuse(stream, peer, number, implicit, reason),
+    }
+}
+
+/// No session comes of it. Where TLS comes first nothing can be said in clear.
+fn refuse(stream: TcpStream, peer: SocketAddr, number: u64, implicit: bool, reason: Reason) {
+    let who = Who { session: number, peer: peer.ip(), user: None, anonymous: false };
+    log::note(&who, &Note::why(Decision::Close, "session", reason));
+    if !implicit {
+        tokio::spawn(turn_away(stream, reason));
     }
 }
 

@@ -19,6 +19,7 @@ use twoport_proto::server::{Policy, Requirement};
 
 use crate::accounts::{Account, Accounts};
 use crate::config::Config;
+use crate::config::networks::Networks;
 use crate::config::words::ForeignData;
 use crate::limits::Most;
 use crate::log::Xferlog;
@@ -54,6 +55,8 @@ pub struct Serving {
     pub tls: Option<Tls>,
     /// What binds its tickets to sessions.
     pub binder: Option<Arc<Binder>>,
+    /// Whose connections begin with a PROXY header.
+    pub trusted_proxies: Networks,
     /// The transfers' own log.
     pub xferlog: Option<Arc<Xferlog>>,
     /// Bounds the checks of passwords that run at a time.
@@ -91,6 +94,7 @@ impl Serving {
             keep_alive: config.timeouts.keep_alive,
             public_address: config.data.public_address,
             from_port_20: config.data.active_from_port_20,
+            trusted_proxies: config.server.trusted_proxies.clone(),
             tls: Tls::load(&config)?,
             binder: binder(&config, former)?,
             xferlog,

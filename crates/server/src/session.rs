@@ -87,8 +87,8 @@ impl Driver {
         let who = Who { session: number, peer: peer.ip(), user: None, anonymous: false };
         Self {
             session,
+            channel: Channel::new(stream.own(), local, peer, &serving),
             control: Control::new(stream),
-            channel: Channel::new(local, peer, &serving),
             serving,
             place,
             who,

@@ -357,3 +357,37 @@ fn a_client_that_is_gone_right_after_its_data_leaves_no_file() {
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_str().unwrap().starts_with("half")), "{names:?}");
 }
+
+#[test]
+fn a_trusted_balancer_names_the_client_and_is_known_by_its_header_alone() {
+    let served = Served::new(&[("trusted-proxies", "127.0.0.0/30")]);
+    let mut client = Client::connect(served.address);
+    client.send("PROXY TCP4 127.0.0.9 203.0.113.7 50000 21");
+    client.says("220");
+    client.asks("USER anonymous", "331");
+    client.asks("PASS x", "230");
+    let reply = client.asks("PASV", "227");
+    assert!(reply.contains("(203,0,113,7,"), "{reply}");
+    client.asks("EPRT |1|127.0.0.1|50000|", "501");
+    client.asks("EPRT |1|127.0.0.9|50000|", "200");
+    let port = client.epsv().port();
+
+    // The balancer's own connection and one without a header are nobody's; a client that comes past
+    // the balancer is who it is.
+    let mut health = TcpStream::connect((served.address.ip(), port)).unwrap();
+    health.write_all(b"PROXY UNKNOWN\r\n").unwrap();
+    assert_eq!(health.read(&mut [0]).unwrap(), 0);
+    let mut silent = TcpStream::connect((served.address.ip(), port)).unwrap();
+    silent.write_all(b"data").unwrap();
+    let _closed = silent.read(&mut [0]);
+    let mut data = TcpStream::connect((served.address.ip(), port)).unwrap();
+    data.write_all(b"PROXY TCP4 127.0.0.9 203.0.113.7 50001 21\r\nhello").unwrap();
+    drop(data);
+    client.asks("STOR a", "150");
+    client.says("226");
+    assert_eq!(served.read("a").as_deref(), Some(&b"hello"[..]));
+
+    let mut unnamed = Client::connect(served.address);
+    unnamed.send("USER anonymous");
+    unnamed.says("421");
+}

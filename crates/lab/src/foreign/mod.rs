@@ -2,5 +2,6 @@
 //!
 //! It installs nothing: `tests/clients/install` and `tests/peers/install` do.
 
+pub mod boxes;
 pub mod clients;
 pub mod servers;

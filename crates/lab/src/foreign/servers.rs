@@ -2,7 +2,7 @@
 //!
 //! It installs nothing: `tests/peers/install` does. What is not there is said aloud and skipped.
 
-mod launch;
+pub(super) mod launch;
 pub mod paper;
 
 use std::fmt::Write as _;

@@ -279,7 +279,7 @@ impl Machine {
                 IpAddr::V4(_) => SocketAddr::from(([198, 51, 100, 9], 6666)),
                 IpAddr::V6(_) => SocketAddr::from(([0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 9], 6666)),
             };
-            self.give(Input::Data(DataEvent::Stranger(stranger)));
+            self.give(Input::Data(DataEvent::Stranger(stranger, Reason::StrangerRefused)));
         } else {
             self.data = Some(Connection::default());
             self.give(Input::Data(DataEvent::Arrived));

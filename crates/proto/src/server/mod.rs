@@ -82,8 +82,8 @@ pub enum Input {
 pub enum DataEvent {
     /// The client connected to the passive port.
     Arrived,
-    /// Somebody else connected to the passive port and was closed.
-    Stranger(SocketAddr),
+    /// Somebody else connected to the passive port and was closed, and why it was not the client.
+    Stranger(SocketAddr, Reason),
     /// The client's data port answered.
     Dialled,
     /// The client's data port could not be reached.
@@ -317,8 +317,8 @@ impl Session {
 
     fn handle_parse_error(&mut self, error: ParseError) {
         let Some(row) = error.row else {
-            if error.reason == Reason::HttpOnControl {
-                return self.close(Reason::HttpOnControl);
+            if matches!(error.reason, Reason::HttpOnControl | Reason::ProxyUntrusted) {
+                return self.close(error.reason);
             }
             self.core.unknown += 1;
             return self.core.refuse("unknown", error.reason);

@@ -14,6 +14,8 @@ pub const fn code(reason: Reason) -> Code {
         R::ClearBehindAuth
         | R::ControlTimeout
         | R::HttpOnControl
+        | R::ProxyHeaderMissing
+        | R::ProxyUntrusted
         | R::LoginDeadline
         | R::ServerFull
         | R::ServerFullForAddress
@@ -135,6 +137,7 @@ pub const fn code(reason: Reason) -> Code {
         | R::LengthShort
         | R::LoginNeedsTls
         | R::LoginRefused
+        | R::MappingRefused
         | R::NotFtp
         | R::PassiveRefused
         | R::PassiveSilent
@@ -144,6 +147,7 @@ pub const fn code(reason: Reason) -> Code {
         | R::ReplyMissing
         | R::ReplyTooLong
         | R::RestartRefused
+        | R::RouterSilent
         | R::ServerBusy
         | R::CertificateNotPinned
         | R::ProtectionAssumed

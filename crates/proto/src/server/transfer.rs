@@ -404,9 +404,9 @@ impl Core {
     /// Something happened to the data connection.
     pub(super) fn handle_data(&mut self, event: DataEvent) {
         match event {
-            DataEvent::Stranger(address) => {
+            DataEvent::Stranger(address, reason) => {
                 let stranger = alloc::format!("{address}").into_bytes();
-                let note = Note::why(Decision::Ignore, "data", Reason::StrangerRefused);
+                let note = Note::why(Decision::Ignore, "data", reason);
                 return self.note(note.about(stranger));
             }
             DataEvent::Arrived => {

@@ -5,15 +5,18 @@
 //! and the port goes on waiting.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use twoport_net::clock;
 use twoport_net::data::dial::{self, From};
 use twoport_net::data::ports::{Lease, Ports};
+use twoport_net::proxy;
 use twoport_net::stream::Stream;
 use twoport_net::tls::TlsError;
 use twoport_net::tls::accept::{self, Reuse};
@@ -23,6 +26,7 @@ use twoport_proto::server::{DataEvent, Outcome};
 use twoport_proto::time::Time;
 
 use super::work::{Finished, Slot};
+use crate::config::networks::Networks;
 use crate::serving::Serving;
 
 /// How long an active connection may be in the making; the session's own deadline is shorter.
@@ -35,14 +39,20 @@ const KEPT: Duration = Duration::from_secs(10);
 /// The privileged data port (RFC 959 §3.2).
 const DATA_PORT: u16 = 20;
 
+/// A connection of which the load balancer has yet to say whose it is.
+type Arriving = Pin<Box<dyn Future<Output = (TcpStream, SocketAddr, Result<(), Reason>)> + Send>>;
+
 /// A session's data connections, one at a time.
 pub(super) struct Channel {
-    local: IpAddr,
+    /// The control connection's address on this machine.
+    own: IpAddr,
     peer: IpAddr,
     announced: IpAddr,
     foreign: bool,
     from_port_20: bool,
+    trusted_proxies: Networks,
     lease: Option<Lease>,
+    arriving: Option<Arriving>,
     /// Whether the lease's port was announced and nobody has come yet.
     offered: bool,
     kept_until: Instant,
@@ -50,17 +60,21 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(local: SocketAddr, peer: SocketAddr, serving: &Serving) -> Self {
+    /// `own` is the address on this machine, `local` the one that the client dialled: another one
+    /// where a load balancer is between.
+    pub(super) fn new(own: IpAddr, local: SocketAddr, peer: SocketAddr, serving: &Serving) -> Self {
         let local = local.ip().to_canonical();
         // PASV carries IPv4 only, and an EPSV announces no address at all.
         let announced = serving.public_address.filter(|_| local.is_ipv4()).unwrap_or(local);
         Self {
-            local,
+            own: own.to_canonical(),
             peer: peer.ip().to_canonical(),
             announced,
             foreign: serving.policy.foreign_data,
             from_port_20: serving.from_port_20,
+            trusted_proxies: serving.trusted_proxies.clone(),
             lease: None,
+            arriving: None,
             offered: false,
             kept_until: clock::instant(Time::ZERO),
             held: None,
@@ -70,9 +84,10 @@ impl Channel {
     /// Listens for the client, on the port of the last offer if the session still has it.
     pub(super) fn listen(&mut self, ports: &Ports) -> Outcome {
         self.held = None;
+        self.arriving = None;
         let lease = match self.lease.take() {
             Some(lease) => Ok(lease),
-            None => ports.lease(self.local),
+            None => ports.lease(self.own),
         };
         match lease {
             Ok(lease) => {
@@ -104,17 +119,31 @@ impl Channel {
             None => return std::future::pending().await,
         };
         loop {
-            let (stream, from) = match lease.accept().await {
-                Ok(accepted) => accepted,
-                // The connection was gone before it was accepted, or descriptors ran out.
-                Err(error) => {
-                    tracing::warn!(target: "twoport", %error, "a data connection was not accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
+            let (stream, from, said) = match &mut self.arriving {
+                Some(arriving) => {
+                    let arrived = arriving.await;
+                    self.arriving = None;
+                    arrived
                 }
+                None => match lease.accept().await {
+                    Ok((stream, from)) if self.trusted_proxies.contain(from.ip()) => {
+                        self.arriving = Some(Box::pin(ask(stream, from)));
+                        continue;
+                    }
+                    Ok((stream, from)) => (stream, from, Ok(())),
+                    // The connection was gone before it was accepted, or descriptors ran out.
+                    Err(error) => {
+                        tracing::warn!(target: "twoport", %error, "a data connection was not accepted");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
+                },
             };
+            if let Err(reason) = said {
+                return DataEvent::Stranger(from, reason);
+            }
             if !data::is_client(from.ip(), self.peer, self.foreign) {
-                return DataEvent::Stranger(from);
+                return DataEvent::Stranger(from, Reason::StrangerRefused);
             }
             self.offered = false;
             self.kept_until = clock::instant(clock::now().after(KEPT));
@@ -126,7 +155,7 @@ impl Channel {
     /// Connects to the client from the control connection's own address.
     pub(super) fn dial(&self, target: SocketAddr) -> Slot {
         let port = self.from_port_20.then_some(DATA_PORT);
-        let from = From { address: self.local, port };
+        let from = From { address: self.own, port };
         Slot::new(async move {
             let dialled = dial::dial(target, from, LONGEST_DIAL).await;
             Finished::Dialled(dialled.map_err(|error| error.reason))
@@ -163,6 +192,7 @@ impl Channel {
     /// Closes the port and a connection that was not used.
     pub(super) fn close(&mut self) {
         self.held = None;
+        self.arriving = None;
         self.lease = None;
         self.offered = false;
     }
@@ -170,10 +200,19 @@ impl Channel {
     /// After a transfer: the session keeps its port for the next one unless ports are short.
     pub(super) fn rest(&mut self, ports: &Ports) {
         self.held = None;
+        self.arriving = None;
         self.offered = false;
         if ports.is_short() {
             self.lease = None;
         }
         self.kept_until = clock::instant(clock::now().after(KEPT));
+    }
+}
+
+/// Whose connection a trusted load balancer has made.
+async fn ask(stream: TcpStream, from: SocketAddr) -> (TcpStream, SocketAddr, Result<(), Reason>) {
+    match proxy::read_header(&stream, proxy::PATIENCE).await {
+        Ok(ends) => (stream, proxy::source(ends, from), Ok(())),
+        Err(reason) => (stream, from, Err(reason)),
     }
 }

@@ -13,6 +13,7 @@ use twoport_net::control::ControlStream;
 use twoport_net::tls::TlsError;
 use twoport_net::tls::accept;
 use twoport_proto::line::{LineReader, MAX_COMMAND};
+use twoport_proto::proxy;
 use twoport_proto::reason::Reason;
 use twoport_proto::reply::Reply;
 use twoport_proto::server::Input;
@@ -38,12 +39,15 @@ pub(super) struct Control {
     out: Vec<u8>,
     lost: bool,
     told: bool,
+    /// Whether something has been read.
+    begun: bool,
 }
 
 impl Control {
     pub(super) fn new(stream: ControlStream) -> Self {
         let lines = LineReader::new(MAX_COMMAND);
-        Self { stream, lines, read: VecDeque::new(), out: Vec::new(), lost: false, told: false }
+        let (read, out) = (VecDeque::new(), Vec::new());
+        Self { stream, lines, read, out, lost: false, told: false, begun: false }
     }
 
     /// The next line, or the end. Nothing is lost if the future is dropped.
@@ -74,7 +78,10 @@ impl Control {
         let mut bytes = Vec::new();
         match self.stream.read(&mut bytes).await {
             Ok(1..) => {
-                self.lines.push(&bytes);
+                // The binary form of a PROXY header would look like a QUIT; here it is like the other.
+                let is_header = !self.begun && bytes.starts_with(&proxy::SIGNATURE);
+                self.lines.push(if is_header { b"PROXY\r\n" } else { &bytes });
+                self.begun = true;
                 while let Some(line) = self.lines.next_line() {
                     self.read.push_back(line.map_or_else(Input::BadLine, Input::Line));
                 }

@@ -249,7 +249,12 @@ fn write(place: &Place<'_>, name: &str, text: &str) -> io::Result<String> {
 
 /// A program of a peer: unpacked, else installed on the system.
 fn find(kind: Kind, program: &str) -> io::Result<PathBuf> {
-    let unpacked = peers().join(kind.name());
+    find_in(kind.name(), program)
+}
+
+/// A program of what was unpacked into the folder `name`, else installed on the system.
+pub(in crate::foreign) fn find_in(name: &str, program: &str) -> io::Result<PathBuf> {
+    let unpacked = peers().join(name);
     let places = ["usr/sbin", "usr/bin"].map(|place| unpacked.join(place));
     let system = env::var_os("PATH").unwrap_or_default();
     let mut all = places.into_iter().chain(env::split_paths(&system)).chain(
@@ -262,7 +267,12 @@ fn find(kind: Kind, program: &str) -> io::Result<PathBuf> {
 
 /// The folders of an unpacked peer that hold shared libraries.
 fn libraries(kind: Kind) -> String {
-    let unpacked = peers().join(kind.name());
+    libraries_in(kind.name())
+}
+
+/// The same for the folder `name`.
+pub(in crate::foreign) fn libraries_in(name: &str) -> String {
+    let unpacked = peers().join(name);
     let mut found = Vec::new();
     for place in ["usr/lib", "lib"] {
         let place = unpacked.join(place);
