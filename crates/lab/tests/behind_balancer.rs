@@ -31,8 +31,8 @@ fn connect(from: &str, to: SocketAddr) -> TcpStream {
 /// A balancer in front of a control port and a passive range, where the ports keep their numbers.
 fn balanced(control: u16, passive: &str, header: &str) -> Option<Running> {
     let running = haproxy(&format!(
-        "listen control\n    bind {BALANCER}:{control}\n    server s {SERVER} {header}\n\
-         listen data\n    bind {BALANCER}:{passive}\n    server s {SERVER} {header}\n"
+        "listen control\n    bind {BALANCER}:{control}\n    server s {SERVER} source {BALANCER} {header}\n\
+         listen data\n    bind {BALANCER}:{passive}\n    server s {SERVER} source {BALANCER} {header}\n"
     ));
     running.unwrap().inspect(|running| {
         let ready = (0..200).any(|_| {
@@ -167,7 +167,11 @@ fn a_trusted_balancer_without_headers_and_an_untrusted_one_with_them_are_refused
         let mut said = String::new();
         stream.read_to_string(&mut said).unwrap();
         assert!(said.contains("421 "), "{header}: {said}");
-        let log = served.log();
-        assert!(log.contains(&format!("reason=\"{reason}\"")), "{header}: {log}");
+        let wanted = format!("reason=\"{reason}\"");
+        let told = (0..200).any(|_| {
+            std::thread::park_timeout(Duration::from_millis(25));
+            served.log().contains(&wanted)
+        });
+        assert!(told, "{header}: {}", served.log());
     }
 }
