@@ -47,6 +47,8 @@ reasons! {
         "Enable it in the account file or the configuration.";
     AccountNeeded "account-needed" "The server wants an account beside user and password"
         "Some servers ask for ACCT behind PASS (RFC 959 §4.1.1). Give the account, or use one that needs none.";
+    ActiveAddressRefused "active-address-refused" "The server refused the address of the active port"
+        "The client is behind a NAT, and the address it can name is not the one that the server sees. Use passive mode or --mode punch, or name the address outside with --external-address.";
     ActiveNotConnected "active-not-connected" "The server did not connect to the active port in time"
         "A NAT or firewall on the client's side keeps connections from outside away. Use passive mode: --mode epsv or pasv.";
     ActiveOff "active-off" "Active mode is switched off on this server"
@@ -141,6 +143,8 @@ reasons! {
         "The client promised with EPSV ALL to use EPSV alone (RFC 2428 §4). Log in again to use other modes.";
     Exists "exists" "File exists"
         "Something of that name is there already. Choose another name, or delete it first.";
+    ExternalAddressUnknown "external-address-unknown" "The own address, as the server sees it, is not known"
+        "The client is behind a NAT and the server does not tell by STAT where it sees it. Give the address with --external-address.";
     FactsCount "facts-count" "Invalid number of arguments"
         "OPTS MLST takes one argument without blanks: the names of facts, each followed by a semicolon (RFC 3659 §7.9).";
     FactsInvalid "facts-invalid" "Invalid argument"
@@ -199,6 +203,8 @@ reasons! {
         "Names that begin as the server's temporary files do cannot be used. Choose another name.";
     NameTooLong "name-too-long" "File name too long"
         "A name may have 255 bytes and a path 4096.";
+    NatChangesPorts "nat-changes-ports" "The NAT on the client's side changes ports"
+        "The server sees the control connection come from another port than the client's own, so nobody can tell it the port of a data connection. Use passive mode, or a port that is forwarded: --external-address with --active-ports.";
     NetworkProtocol "network-protocol" "Network protocol not supported"
         "The family asked for is not that of the control connection. Use the protocol number in the reply.";
     NetworkProtocolUnknown "network-protocol-unknown" "Unknown network protocol"
@@ -257,8 +263,16 @@ reasons! {
         "The levels S and E belong to other mechanisms.";
     ProxyHeaderMissing "proxy-header-missing" "The load balancer said nothing about its client"
         "A connection of trusted-proxies must begin with a PROXY header, and this one did not, or not in time. Let the load balancer send it on this port (HAProxy: send-proxy-v2 on the server line), or take its address out of trusted-proxies.";
+    ProxyPassiveOnly "proxy-passive-only" "There is no active mode through a proxy"
+        "The proxy lets nobody connect from outside. Use passive mode.";
     ProxyUntrusted "proxy-untrusted" "PROXY header from an address that is not trusted"
         "Whoever sends such a header could pretend to be any client. If it is your load balancer, add its address to trusted-proxies.";
+    PunchNoRoom "punch-no-room" "No router between client and server answered for a packet that ended at it"
+        "A packet that opens the client's NAT must end behind it and before the server. Either both are in one network, where plain active mode does, or no router reports: name the hop with --punch-ttl.";
+    PunchNotMet "punch-not-met" "The server's connection did not come through the hole that was opened for it"
+        "The server dials from another port than the one before its control port (vsftpd: connect_from_port_20=YES), or the NAT changes ports or allows no simultaneous open. Use passive mode, or forward a port: --external-address with --active-ports.";
+    PunchReachedServer "punch-reached-server" "The packet that should only open the client's NAT came as far as the server"
+        "The server refused it, and the NAT has closed again. Name a lower hop with --punch-ttl.";
     QuotaExceeded "quota-exceeded" "Quota exceeded"
         "The account or its owner on the system has used up its space. Delete files first.";
     RemoteChanged "remote-changed" "The remote file changed since the part was loaded"

@@ -9,6 +9,7 @@
 pub mod beneath;
 pub mod directory;
 pub mod file;
+pub mod hops;
 pub mod memory;
 pub mod namespace;
 pub mod socket;

@@ -50,7 +50,7 @@ pub fn round_trip(socket: impl AsFd) -> io::Result<u32> {
     Ok(unsafe { info.assume_init() }.tcpi_rtt)
 }
 
-fn set_number(
+pub(crate) fn set_number(
     socket: impl AsFd,
     level: libc::c_int,
     option: libc::c_int,

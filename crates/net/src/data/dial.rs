@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 
 use twoport_proto::reason::Reason;
 
@@ -44,6 +45,42 @@ pub async fn dial(
     match tokio::time::timeout(patience, socket.connect(target)).await {
         Ok(connected) => connected.map_err(failed),
         Err(_) => Err(DialError { reason: Reason::DataDialTimeout, source: None }),
+    }
+}
+
+/// How long the next address of a listener waits for the one before. Origin: RFC 8305 §5 gives
+/// 250 ms as the delay between attempts to connect.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Connects to the first of the addresses of one listener that answers. Each has `patience` for
+/// itself; the next one is tried when the one before fails, or is silent for a quarter of a second.
+///
+/// # Errors
+/// Each address with its error.
+pub async fn dial_first(
+    targets: Vec<SocketAddr>,
+    from: From,
+    patience: Duration,
+) -> Result<TcpStream, Vec<(SocketAddr, DialError)>> {
+    let (mut waiting, mut failures) = (targets.into_iter(), Vec::new());
+    let mut dials = JoinSet::new();
+    loop {
+        let next = waiting.next();
+        let is_last = next.is_none();
+        if let Some(target) = next {
+            dials.spawn(async move { (target, dial(target, from, patience).await) });
+        }
+        let ended = match is_last {
+            true => dials.join_next().await,
+            false => tokio::time::timeout(STAGGER, dials.join_next()).await.unwrap_or_default(),
+        };
+        match ended {
+            Some(Ok((_, Ok(socket)))) => return Ok(socket),
+            Some(Ok((target, Err(error)))) => failures.push((target, error)),
+            Some(Err(_)) => {}
+            None if is_last => return Err(failures),
+            None => {}
+        }
     }
 }
 
@@ -94,4 +131,51 @@ fn failed(error: io::Error) -> DialError {
         _ => Reason::DataUnreachable,
     };
     DialError { reason, source: Some(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::{Domain, Type};
+    use tokio::net::TcpListener;
+
+    /// A listener whose queue is full: SYNs to it are dropped.
+    fn black_hole() -> (SocketAddr, Vec<Socket>) {
+        let hole = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        hole.bind(&any.into()).unwrap();
+        hole.listen(0).unwrap();
+        let address = hole.local_addr().unwrap();
+        let mut held = vec![hole];
+        for _ in 0..4 {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _in_progress = socket.connect(&address);
+            held.push(socket);
+        }
+        (address.as_socket().unwrap(), held)
+    }
+
+    #[tokio::test]
+    async fn a_silent_address_does_not_hold_up_the_next() {
+        let (silent, _held) = black_hole();
+        let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let from = From { address: "127.0.0.1".parse().unwrap(), port: None };
+        let minute = Duration::from_secs(60);
+        let socket = dial_first(vec![silent, open], from, minute).await.unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), open);
+    }
+
+    #[tokio::test]
+    async fn each_address_has_its_reason() {
+        let (silent, _held) = black_hole();
+        let refused: SocketAddr = "127.0.0.3:1".parse().unwrap();
+        let from = From { address: "127.0.0.1".parse().unwrap(), port: None };
+        let patience = Duration::from_millis(300);
+        let errors = dial_first(vec![refused, silent], from, patience).await.unwrap_err();
+        let errors: Vec<_> = errors.into_iter().map(|(to, error)| (to, error.reason)).collect();
+        let wanted = [(refused, Reason::DataRefused), (silent, Reason::DataDialTimeout)];
+        assert_eq!(errors, wanted);
+    }
 }

@@ -5,3 +5,4 @@
 pub mod dial;
 pub mod listen;
 pub mod ports;
+pub mod punch;

@@ -1,17 +1,24 @@
-//! The data connection's set-up: the ladder EPSV → PASV → EPRT → PORT, each step's failure kept.
+//! The data connection's set-up: the ladder EPSV → PASV → punched EPRT and PORT → EPRT → PORT, each
+//! step's failure kept.
 //!
 //! It moves no data, and it does not send the transfer verb: [`Transfer`](super::Transfer) does.
-//! Listening and dialling are effects. It is never the first to speak on a connection, since a login
-//! comes before it: Linux's FTP helper inspects no first line.
+//! Listening, punching and dialling are effects. It is never the first to speak on a connection, since
+//! a login comes before it: Linux's FTP helper inspects no first line.
 
 mod address;
+mod ladder;
+mod seen;
+mod terms;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use self::address::candidates;
+use self::address::{candidates, is_hidden_from};
+use self::ladder::{begin_with, ladder, prune};
+pub use self::seen::Seen;
+pub use self::terms::{Effect, Failure, Input, Mode, Network, Step};
 use crate::addr::Family;
 use crate::code::{Class, Code};
 use crate::command::{Command, Epsv};
@@ -20,121 +27,18 @@ use crate::reply::Reply;
 use crate::time::Time;
 
 /// A dial that is unanswered for so long is news. Origin: three round trips allow for one lost
-/// packet, and a system repeats a lost SYN after a second.
-const DIAL_MIN: Duration = Duration::from_secs(1);
+/// packet; a system repeats a lost SYN after a second, and the answer to that takes its time.
+const DIAL_MIN: Duration = Duration::from_millis(1200);
 
 /// A set-up command that is unanswered for so long will not be answered. Origin: it costs a server
-/// no work; twice the time of a dial allows for a busy one.
-const REPLY_MIN: Duration = Duration::from_secs(2);
-
-/// Which modes may be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// The whole ladder.
-    #[default]
-    Auto,
-    /// EPSV only.
-    Epsv,
-    /// PASV only.
-    Pasv,
-    /// EPRT only.
-    Eprt,
-    /// PORT only.
-    Port,
-}
-
-/// A step of the ladder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Extended passive (RFC 2428 §3), to the address of the control connection.
-    Epsv,
-    /// Passive (RFC 959 §4.1.2), to the address of the control connection, then to the announced
-    /// one where that is allowed.
-    Pasv,
-    /// Extended active (RFC 2428 §2).
-    Eprt,
-    /// Active (RFC 959 §4.1.2).
-    Port,
-}
-
-impl Step {
-    /// The verb.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Epsv => "EPSV",
-            Self::Pasv => "PASV",
-            Self::Eprt => "EPRT",
-            Self::Port => "PORT",
-        }
-    }
-}
-
-/// Why a step led nowhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The step.
-    pub step: Step,
-    /// Why.
-    pub reason: Reason,
-    /// The address that was dialled, or not dialled on purpose.
-    pub address: Option<SocketAddr>,
-    /// The reply that said no.
-    pub reply: Option<Reply>,
-}
-
-/// What is told to the machine.
-#[derive(Debug)]
-pub enum Input {
-    /// The reply to the command.
-    Reply(Reply),
-    /// The conversation is over: why.
-    Lost(Reason),
-    /// The dial succeeded.
-    Connected,
-    /// The dial failed: [`Reason::DataRefused`], [`Reason::DataDialTimeout`] or
-    /// [`Reason::DataUnreachable`].
-    DialFailed(Reason),
-    /// A listener is up at this address.
-    Listening(SocketAddr),
-    /// There can be no listener.
-    ListenFailed,
-    /// A new control connection is logged in.
-    Reconnected,
-    /// After `Ready`: the transfer found that no byte passes this way.
-    Unusable(Reason),
-    /// The deadline is reached.
-    Timer,
-}
-
-/// What the machine wants done.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Send this and bring the reply.
-    Command(Command),
-    /// Connect, but give up after `patience` if one is given, else after the driver's own.
-    Dial {
-        /// Where to.
-        to: SocketAddr,
-        /// How long.
-        patience: Option<Duration>,
-    },
-    /// Listen on the local address of the control connection.
-    Listen,
-    /// The control connection is useless: close it, and log in on a new one.
-    Reconnect,
-    /// Set up: send the transfer verb. The machine is done unless `Unusable` comes.
-    Ready(Step),
-    /// No step is left. The machine is done.
-    Failed(Vec<Failure>),
-}
+/// no work, and TCP has repeated it twice by then.
+const REPLY_MIN: Duration = Duration::from_millis(1500);
 
 /// The machine.
 #[derive(Debug)]
 pub struct Open {
     mode: Mode,
-    peer: SocketAddr,
-    round_trip: Duration,
+    network: Network,
     left: VecDeque<Step>,
     state: State,
     failures: Vec<Failure>,
@@ -144,8 +48,10 @@ pub struct Open {
 
 #[derive(Debug)]
 enum State {
+    /// The reply to STAT, which tells what is to be announced.
+    ExpectStat(Step),
     ExpectReply(Step),
-    Dialling(Step, SocketAddr, VecDeque<SocketAddr>),
+    Dialling(Step),
     Listening(Step),
     Reconnecting,
     Ready(Step),
@@ -153,26 +59,15 @@ enum State {
 }
 
 impl Open {
-    /// Begins to set up. `peer` is the other end of the control connection; `worked` is the step
-    /// that worked last, which then is tried first.
+    /// Begins to set up.
     #[must_use]
-    pub fn new(
-        now: Time,
-        mode: Mode,
-        peer: SocketAddr,
-        round_trip: Duration,
-        worked: Option<Step>,
-    ) -> Self {
-        let mut left = ladder(mode, Family::of(peer.ip()));
-        if let Some(index) = left.iter().position(|step| Some(*step) == worked) {
-            left.rotate_left(index);
-            // What failed before what worked comes last, but the active modes stay behind.
-            left.make_contiguous().get_mut(1..).unwrap_or_default().sort_by_key(|step| *step as u8);
-        }
+    pub fn new(now: Time, mode: Mode, network: Network) -> Self {
+        let family = Family::of(network.peer.ip());
+        let mut left = ladder(mode, family, network.can_listen);
+        begin_with(&mut left, network.worked);
         let mut open = Self {
             mode,
-            peer,
-            round_trip,
+            network,
             left,
             state: State::Over,
             failures: Vec::new(),
@@ -186,27 +81,31 @@ impl Open {
     /// Takes one input.
     pub fn handle(&mut self, now: Time, input: Input) {
         match (core::mem::replace(&mut self.state, State::Over), input) {
+            (State::ExpectStat(step), Input::Reply(reply)) => self.seen_in(now, step, reply),
             (State::ExpectReply(step), Input::Reply(reply)) => self.reply(now, step, reply),
-            (State::ExpectReply(step), Input::Lost(reason)) => self.lost(step, reason, None),
-            (State::ExpectReply(step), Input::Timer) => self.timer(now, step),
-            (State::Dialling(step, ..), Input::Connected) => self.ready(step),
-            (State::Dialling(step, to, more), Input::DialFailed(reason)) => {
-                self.note(step, as_client(reason), Some(to), None);
-                self.dial(now, step, more);
+            (State::ExpectStat(step) | State::ExpectReply(step), Input::Lost(reason)) => {
+                self.lost(step, reason, None);
+            }
+            (State::ExpectStat(step) | State::ExpectReply(step), Input::Timer)
+                if self.is_due(now) =>
+            {
+                self.lost(step, Reason::ReplyMissing, None);
+            }
+            (State::Dialling(step), Input::Connected) => self.ready(step),
+            (State::Dialling(step), Input::DialFailed(tried)) => {
+                for (to, reason) in tried {
+                    self.note(step, as_client(reason), Some(to), None);
+                }
+                self.next_step(now);
             }
             (State::Listening(step), Input::Listening(local)) => self.announce(now, step, local),
-            (State::Listening(step), Input::ListenFailed) => {
-                self.note(step, Reason::DataListenFailed, None, None);
+            (State::Listening(step), Input::ListenFailed(reason)) => {
+                self.failed(step, reason, None);
                 self.next_step(now);
             }
             (State::Reconnecting, Input::Reconnected) => self.next_step(now),
-            (State::Ready(step), Input::Unusable(reason)) => {
-                self.note(step, reason, None, None);
-                if reason == Reason::ActiveNotConnected {
-                    // The other active mode names the same address on the same way.
-                    self.left.retain(|step| matches!(step, Step::Epsv | Step::Pasv));
-                }
-                self.next_step(now);
+            (State::Ready(step), Input::Unusable { reason, reply }) => {
+                self.unusable(now, step, reason, reply);
             }
             // An input that belongs to an earlier state: nothing to decide.
             (state, _) => self.state = state,
@@ -233,6 +132,11 @@ impl Open {
         match step {
             Step::Epsv => self.ask(now, step, Command::Epsv(Epsv::Default)),
             Step::Pasv => self.ask(now, step, Command::Pasv),
+            _ if !self.network.can_listen => {
+                self.failed(step, Reason::ProxyPassiveOnly, None);
+                self.next_step(now);
+            }
+            Step::PunchEprt | Step::PunchPort => self.punch(now, step),
             Step::Eprt | Step::Port => {
                 self.state = State::Listening(step);
                 self.effects.push_back(Effect::Listen);
@@ -241,21 +145,82 @@ impl Open {
     }
 
     fn ask(&mut self, now: Time, step: Step, command: Command) {
-        let patience = self.round_trip.saturating_mul(4).max(REPLY_MIN);
+        self.send(now, State::ExpectReply(step), command);
+    }
+
+    fn send(&mut self, now: Time, state: State, command: Command) {
+        let patience = self.network.round_trip.saturating_mul(4).max(REPLY_MIN);
         self.deadline = (!self.left.is_empty()).then(|| now.after(patience));
-        self.state = State::ExpectReply(step);
+        self.state = state;
         self.effects.push_back(Effect::Command(command));
     }
 
-    fn announce(&mut self, now: Time, step: Step, local: SocketAddr) {
-        let canonical = SocketAddr::new(local.ip().to_canonical(), local.port());
-        match (step, canonical) {
-            (Step::Port, SocketAddr::V4(local)) => self.ask(now, step, Command::Port(local)),
-            (Step::Port, SocketAddr::V6(_)) => {
-                self.note(step, Reason::PortNeedsIpv4, Some(canonical), None);
+    /// A hole in a NAT is of use only if the server is told the address outside of it.
+    fn punch(&mut self, now: Time, step: Step) {
+        if self.network.external.is_none() && self.network.seen.is_none() {
+            return self.send(now, State::ExpectStat(step), Command::Stat(None));
+        }
+        let problem = match self.outside() {
+            None => Some(Reason::ExternalAddressUnknown),
+            Some(_) if self.changes_ports() => Some(Reason::NatChangesPorts),
+            Some(_) => None,
+        };
+        match problem {
+            Some(reason) => {
+                self.failed(step, reason, None);
                 self.next_step(now);
             }
-            _ => self.ask(now, step, Command::Eprt(canonical)),
+            None => {
+                self.state = State::Listening(step);
+                self.effects.push_back(Effect::Punch);
+            }
+        }
+    }
+
+    fn seen_in(&mut self, now: Time, step: Step, reply: Reply) {
+        self.deadline = None;
+        if reply.code == Code::SERVICE_CLOSING {
+            return self.lost(step, Reason::ControlClosing, Some(reply));
+        }
+        self.network.seen = Some(Seen::read(&reply, self.network.local, self.network.peer));
+        self.punch(now, step);
+    }
+
+    /// The address at which the server would reach us: told, seen, or the own one where that means
+    /// something to the server.
+    fn outside(&self) -> Option<IpAddr> {
+        let own = self.network.local.ip();
+        let seen = self.network.seen.and_then(|seen| seen.address);
+        let own = (!is_hidden_from(own, self.network.peer.ip())).then_some(own);
+        self.network.external.or(seen).or(own)
+    }
+
+    /// Whether the control connection's own port became another on the way: the data port would,
+    /// too, and nobody could tell which.
+    fn changes_ports(&self) -> bool {
+        let port = self.network.seen.and_then(|seen| seen.port);
+        port.is_some_and(|port| port != self.network.local.port())
+    }
+
+    /// What an active step announces: a plain one the own address, since an FTP helper on the way
+    /// opens for that and for no other.
+    fn announced(&self, step: Step) -> Option<IpAddr> {
+        match step.is_punched() {
+            true => self.outside(),
+            false => Some(self.network.external.unwrap_or_else(|| self.network.local.ip())),
+        }
+    }
+
+    fn announce(&mut self, now: Time, step: Step, local: SocketAddr) {
+        let address = self.announced(step).unwrap_or_else(|| local.ip()).to_canonical();
+        let end = SocketAddr::new(address, local.port());
+        match (step.says_port(), end) {
+            (true, SocketAddr::V4(end)) => self.ask(now, step, Command::Port(end)),
+            (true, SocketAddr::V6(_)) => {
+                self.note(step, Reason::PortNeedsIpv4, Some(end), None);
+                self.next_step(now);
+            }
+            (false, _) => self.ask(now, step, Command::Eprt(end)),
         }
     }
 
@@ -264,13 +229,13 @@ impl Open {
         if reply.code == Code::SERVICE_CLOSING {
             return self.lost(step, Reason::ControlClosing, Some(reply));
         }
-        match (reply.code.class(), step) {
-            (Class::TransientNegative | Class::PermanentNegative, _) => {
-                self.note(step, Reason::ControlRefused, None, Some(reply));
+        match reply.code.class() {
+            Class::TransientNegative | Class::PermanentNegative => {
+                let reason = self.refusal(step, reply.code);
+                self.failed(step, reason, Some(reply));
                 self.next_step(now);
             }
-            (Class::Completion, Step::Eprt | Step::Port) => self.ready(step),
-            (Class::Completion, Step::Epsv | Step::Pasv) => match candidates(&reply, self.peer) {
+            Class::Completion if step.is_passive() => match candidates(&reply, self.network.peer) {
                 Some(found) => {
                     let refused = found.refused.map(|address| Failure {
                         step,
@@ -279,24 +244,36 @@ impl Open {
                         reply: None,
                     });
                     self.failures.extend(refused);
-                    self.dial(now, step, found.dial);
+                    self.dial(step, found.dial);
                 }
                 None => self.malformed(now, step, reply),
             },
-            (Class::Preliminary | Class::Intermediate, _) => self.malformed(now, step, reply),
+            Class::Completion => self.ready(step),
+            Class::Preliminary | Class::Intermediate => self.malformed(now, step, reply),
+        }
+    }
+
+    /// Servers say 500 or 501 for an address that is not the one they see (RFC 2577 §3).
+    fn refusal(&self, step: Step, code: Code) -> Reason {
+        let unknown = matches!(code, Code::NOT_IMPLEMENTED | Code::NETWORK_PROTOCOL);
+        let announced = self.announced(step).filter(|_| !step.is_passive() && !unknown);
+        match announced {
+            Some(address) if is_hidden_from(address, self.network.peer.ip()) => {
+                Reason::ActiveAddressRefused
+            }
+            _ => Reason::ControlRefused,
         }
     }
 
     fn malformed(&mut self, now: Time, step: Step, reply: Reply) {
-        self.note(step, Reason::ReplyMalformed, None, Some(reply));
+        self.failed(step, Reason::ReplyMalformed, Some(reply));
         self.next_step(now);
     }
 
-    fn dial(&mut self, now: Time, step: Step, mut more: VecDeque<SocketAddr>) {
-        let Some(to) = more.pop_front() else { return self.next_step(now) };
-        let is_last = more.is_empty() && self.left.is_empty();
-        let patience = (!is_last).then(|| self.round_trip.saturating_mul(3).max(DIAL_MIN));
-        self.state = State::Dialling(step, to, more);
+    fn dial(&mut self, step: Step, to: Vec<SocketAddr>) {
+        let patience = self.network.round_trip.saturating_mul(3).max(DIAL_MIN);
+        let patience = (!self.left.is_empty()).then_some(patience);
+        self.state = State::Dialling(step);
         self.effects.push_back(Effect::Dial { to, patience });
     }
 
@@ -305,25 +282,52 @@ impl Open {
         self.effects.push_back(Effect::Ready(step));
     }
 
-    fn timer(&mut self, now: Time, step: Step) {
-        if self.deadline.is_some_and(|deadline| now >= deadline) {
-            self.lost(step, Reason::ReplyMissing, None);
+    fn unusable(&mut self, now: Time, step: Step, reason: Reason, reply: Option<Reply>) {
+        let reason = match reason {
+            Reason::ControlRefused | Reason::ActiveNotConnected if step.is_punched() => {
+                Reason::PunchNotMet
+            }
+            Reason::ControlRefused if !step.is_passive() => Reason::ActiveNotConnected,
+            other => other,
+        };
+        let answered = reply.is_some();
+        self.failed(step, reason, reply);
+        if answered || self.left.is_empty() {
+            self.next_step(now);
         } else {
-            self.state = State::ExpectReply(step);
+            self.reconnect();
         }
+    }
+
+    fn is_due(&self, now: Time) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
     }
 
     /// The control connection is gone or out of step. Whether a box ate the command or the reply,
     /// nothing that is said on it later can be trusted: the next step needs a new one.
     fn lost(&mut self, step: Step, reason: Reason, reply: Option<Reply>) {
         self.deadline = None;
+        if step.is_punched() && self.network.seen.is_none() {
+            self.network.seen = Some(Seen { address: None, port: None });
+        }
         self.note(step, reason, None, reply);
         if self.left.is_empty() {
             self.effects.push_back(Effect::Failed(core::mem::take(&mut self.failures)));
         } else {
-            self.state = State::Reconnecting;
-            self.effects.push_back(Effect::Reconnect);
+            self.reconnect();
         }
+    }
+
+    fn reconnect(&mut self) {
+        self.state = State::Reconnecting;
+        self.effects.push_back(Effect::Reconnect);
+    }
+
+    /// A step that failed, with those that would fail as it did.
+    fn failed(&mut self, step: Step, reason: Reason, reply: Option<Reply>) {
+        let same_address = self.announced(step) == self.announced(Step::Eprt);
+        self.note(step, reason, None, reply);
+        prune(&mut self.left, step, reason, same_address);
     }
 
     fn note(
@@ -342,26 +346,18 @@ impl Open {
         &self.failures
     }
 
-    /// Whether this is the ladder, so that a transfer without data may climb on: after `Unusable`
+    /// The own end as the server sees it, if it was asked.
+    #[must_use]
+    pub const fn seen(&self) -> Option<Seen> {
+        self.network.seen
+    }
+
+    /// Whether this is a ladder, so that a transfer without data may climb on: after `Unusable`
     /// comes the next step, or `Failed` with all the reasons.
     #[must_use]
-    pub fn can_climb(&self) -> bool {
-        self.mode == Mode::Auto
+    pub const fn can_climb(&self) -> bool {
+        matches!(self.mode, Mode::Auto | Mode::Punch)
     }
-}
-
-/// The steps of a mode. PORT carries no IPv6 address. PASV does not either, but servers answer it
-/// there with a port that works on the address of the control connection.
-fn ladder(mode: Mode, family: Family) -> VecDeque<Step> {
-    let steps: &[Step] = match (mode, family) {
-        (Mode::Auto, Family::V4) => &[Step::Epsv, Step::Pasv, Step::Eprt, Step::Port],
-        (Mode::Auto, Family::V6) => &[Step::Epsv, Step::Pasv, Step::Eprt],
-        (Mode::Epsv, _) => &[Step::Epsv],
-        (Mode::Pasv, _) => &[Step::Pasv],
-        (Mode::Eprt, _) => &[Step::Eprt],
-        (Mode::Port, _) => &[Step::Port],
-    };
-    steps.iter().copied().collect()
 }
 
 /// The dialler's reasons speak of the other end's port; here that is the server's.

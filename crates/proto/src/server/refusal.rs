@@ -126,22 +126,29 @@ pub const fn code(reason: Reason) -> Code {
         | R::StorageDenied => Code::UNAVAILABLE,
         // What only a client says of a server, or a server's log, has no reply of its own.
         R::AccountNeeded
+        | R::ActiveAddressRefused
         | R::ActiveNotConnected
         | R::AllModesFailed
         | R::CertificateUnusable
         | R::ControlClosing
         | R::ControlRefused
         | R::DataAddressForeign
+        | R::ExternalAddressUnknown
         | R::FinalReplyEarly
         | R::FinalReplyMissing
         | R::LengthShort
         | R::LoginNeedsTls
         | R::LoginRefused
         | R::MappingRefused
+        | R::NatChangesPorts
         | R::NotFtp
         | R::PassiveRefused
         | R::PassiveSilent
         | R::PassiveUnreachable
+        | R::ProxyPassiveOnly
+        | R::PunchNoRoom
+        | R::PunchNotMet
+        | R::PunchReachedServer
         | R::RemoteChanged
         | R::ReplyMalformed
         | R::ReplyMissing

@@ -2,7 +2,8 @@
 //!
 //! It reads replies and compares addresses; it connects to nothing.
 
-use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::addr::{find_227, find_229};
@@ -12,8 +13,8 @@ use crate::reply::Reply;
 
 /// What a reply announces.
 pub(super) struct Candidates {
-    /// To be dialled one after another.
-    pub(super) dial: VecDeque<SocketAddr>,
+    /// To be dialled, the likeliest first.
+    pub(super) dial: Vec<SocketAddr>,
     /// Announced, but never dialled.
     pub(super) refused: Option<SocketAddr>,
 }
@@ -24,14 +25,14 @@ pub(super) struct Candidates {
 pub(super) fn candidates(reply: &Reply, peer: SocketAddr) -> Option<Candidates> {
     let (port, announced) = announced(reply)?;
     let own = SocketAddr::new(peer.ip(), port);
-    let mut found = Candidates { dial: VecDeque::from([own]), refused: None };
+    let mut found = Candidates { dial: vec![own], refused: None };
     if let Some(address) = announced {
         let other = SocketAddr::new(address, port);
         if address.is_unspecified() || address.to_canonical() == peer.ip().to_canonical() {
             return Some(found);
         }
         if may_dial(other, peer.ip().to_canonical()) {
-            found.dial.push_back(other);
+            found.dial.push(other);
         } else {
             found.refused = Some(other);
         }
@@ -72,6 +73,21 @@ fn may_dial(to: SocketAddr, peer: IpAddr) -> bool {
         Scope::Nowhere => false,
     };
     same_family && reachable && to.port() >= LOWEST_PORT
+}
+
+/// Whether a server at `peer` can see a client that has this address.
+pub(super) fn is_plausible(address: IpAddr, peer: IpAddr) -> bool {
+    let same_family = address.is_ipv4() == peer.is_ipv4();
+    same_family
+        && match scope(address) {
+            Scope::Public => true,
+            other => other != Scope::Nowhere && scope(peer) == other,
+        }
+}
+
+/// Whether an address means nothing at `peer`: it is of a private network, the other end is not.
+pub(super) fn is_hidden_from(address: IpAddr, peer: IpAddr) -> bool {
+    scope(peer.to_canonical()) == Scope::Public && scope(address.to_canonical()) != Scope::Public
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

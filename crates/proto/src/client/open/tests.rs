@@ -6,16 +6,35 @@ const fn at(milliseconds: u64) -> Time {
     Time(Duration::from_millis(milliseconds))
 }
 
+/// One of 10 ms without a NAT, but that no packet ends in it.
+fn network(peer: &str) -> Network {
+    let peer: SocketAddr = peer.parse().unwrap();
+    let local = if peer.is_ipv4() { "192.0.2.1:40000" } else { "[2001:db8::1]:40000" };
+    Network {
+        peer,
+        local: local.parse().unwrap(),
+        round_trip: Duration::from_millis(10),
+        worked: None,
+        external: None,
+        seen: Some(Seen { address: None, port: None }),
+        can_listen: true,
+    }
+}
+
 /// A set-up over an imagined network of 10 ms. Inputs are written as words, effects as well.
 struct Ladder {
     open: Open,
     now: u64,
+    dialled: Vec<SocketAddr>,
 }
 
 impl Ladder {
     fn new(mode: Mode, peer: &str) -> Self {
-        let round_trip = Duration::from_millis(10);
-        Self { open: Open::new(at(0), mode, peer.parse().unwrap(), round_trip, None), now: 0 }
+        Self::on(mode, network(peer))
+    }
+
+    fn on(mode: Mode, network: Network) -> Self {
+        Self { open: Open::new(at(0), mode, network), now: 0, dialled: vec![] }
     }
 
     fn effects(&mut self) -> Vec<String> {
@@ -27,8 +46,13 @@ impl Ladder {
                     command.encode(&mut line).unwrap();
                     line.trim_ascii().escape_ascii().to_string()
                 }
-                Effect::Dial { to, .. } => alloc::format!("dial {to}"),
+                Effect::Dial { to, .. } => {
+                    self.dialled.clone_from(&to);
+                    let each = to.iter().map(|to| alloc::format!(" {to}"));
+                    alloc::format!("dial{}", each.collect::<String>())
+                }
                 Effect::Listen => "listen".to_string(),
+                Effect::Punch => "punch".to_string(),
                 Effect::Reconnect => "reconnect".to_string(),
                 Effect::Ready(step) => alloc::format!("ready {}", step.name()),
                 Effect::Failed(failures) => {
@@ -45,14 +69,21 @@ impl Ladder {
         self.now += 10;
         let input = match word {
             "connected" => Input::Connected,
-            "refused" => Input::DialFailed(Reason::DataRefused),
-            "silence" => Input::DialFailed(Reason::DataDialTimeout),
-            "listening" => Input::Listening("192.0.2.1:40000".parse().unwrap()),
-            "no listener" => Input::ListenFailed,
+            "refused" => self.dial_failed(Reason::DataRefused),
+            "silence" => self.dial_failed(Reason::DataDialTimeout),
+            "listening" => {
+                let local = self.open.network.local.ip();
+                Input::Listening(SocketAddr::new(local, 40000))
+            }
+            "no listener" => Input::ListenFailed(Reason::DataListenFailed),
+            "no room" => Input::ListenFailed(Reason::PunchNoRoom),
             "in again" => Input::Reconnected,
             "eof" => Input::Lost(Reason::ControlLost),
-            "425" => Input::Unusable(Reason::ControlRefused),
-            "nobody" => Input::Unusable(Reason::ActiveNotConnected),
+            "425" => Input::Unusable {
+                reason: Reason::ControlRefused,
+                reply: Some(Reply::line(Code::NO_DATA_CONNECTION, "no")),
+            },
+            "nobody" => Input::Unusable { reason: Reason::ActiveNotConnected, reply: None },
             "wait" => {
                 self.now += 2000;
                 Input::Timer
@@ -66,6 +97,10 @@ impl Ladder {
         };
         self.open.handle(at(self.now), input);
         self.effects().join("; ")
+    }
+
+    fn dial_failed(&self, reason: Reason) -> Input {
+        Input::DialFailed(self.dialled.iter().map(|to| (*to, reason)).collect())
     }
 
     /// Feeds the words; the answer is what was done, in order.
@@ -108,7 +143,6 @@ fn passive_in_every_wording() {
         "227 First line/Entering Passive Mode (192,0,2,9,195,101)",
         "227 (0,0,0,0,195,101)",
         "227 (10,0,0,1,195,101)",
-        "227 (203,0,113,5,195,101)",
         "227 (127,0,0,1,195,101)",
     ] {
         let seen = Ladder::run(Mode::Pasv, PEER, &[reply, "connected"]);
@@ -118,9 +152,11 @@ fn passive_in_every_wording() {
 
 #[test]
 fn the_announced_address_comes_second_if_it_is_allowed() {
-    let inputs = ["227 (203,0,113,5,195,101)", "refused", "connected"];
+    let inputs = ["227 (203,0,113,5,195,101)", "connected"];
     let seen = Ladder::run(Mode::Pasv, PEER, &inputs);
-    assert_eq!(seen, ["PASV", "dial 192.0.2.9:50021", "dial 203.0.113.5:50021", "ready PASV"]);
+    assert_eq!(seen, ["PASV", "dial 192.0.2.9:50021 203.0.113.5:50021", "ready PASV"]);
+    let seen = Ladder::run(Mode::Pasv, PEER, &[inputs[0], "silence"]);
+    assert_eq!(seen[2], "failed PASV passive-silent PASV passive-silent");
     let seen = Ladder::run(Mode::Pasv, PEER, &["227 (10,0,0,1,195,101)", "silence"]);
     let failed = "failed PASV data-address-foreign PASV passive-silent";
     assert_eq!(seen, ["PASV", "dial 192.0.2.9:50021", failed]);
@@ -149,12 +185,19 @@ fn error_replies_and_malformed_ones_climb_on() {
 
 #[test]
 fn a_closed_or_black_holed_port_climbs_on() {
-    let inputs =
-        ["229 (|||50021|)", "silence", "227 (192,0,2,9,195,102)", "refused", "listening", "200 ok"];
+    let inputs = [
+        "229 (|||50021|)",
+        "silence",
+        "227 (192,0,2,9,195,102)",
+        "refused",
+        "no room",
+        "listening",
+        "200 ok",
+    ];
     let seen = Ladder::run(Mode::Auto, PEER, &inputs);
     assert_eq!(seen[1..3], ["dial 192.0.2.9:50021", "PASV"]);
-    assert_eq!(seen[3..5], ["dial 192.0.2.9:50022", "listen"]);
-    assert_eq!(seen[5..], ["EPRT |1|192.0.2.1|40000|", "ready EPRT"]);
+    assert_eq!(seen[3..6], ["dial 192.0.2.9:50022", "punch", "listen"]);
+    assert_eq!(seen[6..], ["EPRT |1|192.0.2.1|40000|", "ready EPRT"]);
 }
 
 #[test]
@@ -169,12 +212,24 @@ fn silence_and_421_need_a_new_connection() {
 
 #[test]
 fn the_last_rungs_and_the_whole_list_of_failures() {
-    let inputs = ["500 a", "500 b", "listening", "500 c", "listening", "501 d"];
+    let inputs = [
+        "500 a",
+        "500 b",
+        "listening",
+        "500 c",
+        "listening",
+        "500 d",
+        "listening",
+        "500 e",
+        "listening",
+        "501 f",
+    ];
     let seen = Ladder::run(Mode::Auto, PEER, &inputs);
-    let each =
-        "EPSV control-refused PASV control-refused EPRT control-refused PORT control-refused";
-    assert_eq!(seen[5], "PORT 192,0,2,1,156,64");
-    assert_eq!(seen[6], alloc::format!("failed {each}"));
+    let each: String = ["EPSV", "PASV", "punched EPRT", "punched PORT", "EPRT", "PORT"]
+        .map(|step| alloc::format!(" {step} control-refused"))
+        .concat();
+    assert_eq!(seen[9], "PORT 192,0,2,1,156,64");
+    assert_eq!(seen[10], alloc::format!("failed{each}"));
     let seen = Ladder::run(Mode::Port, PEER, &["no listener"]);
     assert_eq!(seen, ["listen", "failed PORT data-listen-failed"]);
 }
@@ -186,16 +241,99 @@ fn a_way_that_carries_nothing_is_left_for_the_next() {
 }
 
 #[test]
-fn where_the_server_cannot_reach_us_the_other_active_mode_is_not_tried() {
+fn where_the_server_cannot_reach_us_what_would_name_the_same_address_is_not_tried() {
+    // The hole was for the own address, and so would be a plain port.
     let inputs = ["500 a", "500 b", "listening", "200 c", "nobody"];
     let seen = Ladder::run(Mode::Auto, PEER, &inputs);
-    let failed = "failed EPSV control-refused PASV control-refused EPRT active-not-connected";
-    assert_eq!(seen[4..], ["ready EPRT", failed]);
+    let failed = "failed EPSV control-refused PASV control-refused punched EPRT punch-not-met";
+    assert_eq!(seen[4..], ["ready punched EPRT", failed]);
+    // There was no hole.
+    let inputs = ["500 a", "500 b", "no room", "listening", "200 c", "nobody"];
+    let seen = Ladder::run(Mode::Auto, PEER, &inputs);
+    let failed = "failed EPSV control-refused PASV control-refused punched EPRT punch-no-room \
+                  EPRT active-not-connected";
+    assert_eq!(seen[5..], ["ready EPRT", failed]);
+}
+
+/// A client behind a NAT, with a server in public.
+fn behind_nat() -> Network {
+    let local = "192.168.0.107:40000".parse().unwrap();
+    Network { local, seen: None, ..network("203.0.113.10:21") }
+}
+
+fn run_on(mode: Mode, network: Network, inputs: &[&str]) -> Vec<String> {
+    let mut ladder = Ladder::on(mode, network);
+    let mut seen = ladder.effects();
+    seen.extend(inputs.iter().map(|word| ladder.input(word)));
+    seen
+}
+
+#[test]
+fn behind_a_nat_the_server_is_asked_where_it_sees_us() {
+    let inputs = ["211 State:/ Connected to 218.2.135.1/End", "listening", "200 ok"];
+    let seen = run_on(Mode::Punch, behind_nat(), &inputs);
+    let eprt = "EPRT |1|218.2.135.1|40000|";
+    assert_eq!(seen, ["STAT", "punch", eprt, "ready punched EPRT"]);
+    let known = Some("198.51.100.7".parse().unwrap());
+    let network = Network { external: known, ..behind_nat() };
+    let seen = run_on(Mode::Punch, network, &["listening", "500 what?", "listening", "200 ok"]);
+    let port = "PORT 198,51,100,7,156,64";
+    assert_eq!(seen[2..], ["punch", port, "ready punched PORT"]);
+    // What is told for certain is announced in plain active mode, too.
+    assert_eq!(run_on(Mode::Port, network, &["listening"])[1], port);
+}
+
+#[test]
+fn what_makes_a_hole_pointless_is_said_and_the_rest_is_tried() {
+    for (reply, reason) in [
+        ("502 no", "external-address-unknown"),
+        ("211 State:/ Connected from 218.2.135.1:50000/End", "nat-changes-ports"),
+    ] {
+        let seen = run_on(Mode::Punch, behind_nat(), &[reply]);
+        assert_eq!(seen, ["STAT", &alloc::format!("failed punched EPRT {reason}")]);
+        let inputs =
+            ["500 a", "500 b", reply, "listening", "500 illegal", "listening", "500 again"];
+        let seen = run_on(Mode::Auto, behind_nat(), &inputs);
+        assert_eq!(seen[3..5], ["listen", "EPRT |1|192.168.0.107|40000|"]);
+        let end = "EPRT active-address-refused PORT active-address-refused";
+        assert!(seen.last().unwrap().ends_with(end), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_server_that_still_tries_to_connect_is_left_alone() {
+    let told = "211 State:/ Connected to 218.2.135.1/End";
+    let inputs = ["500 a", "500 b", told, "listening", "200 c", "nobody", "in again", "listening"];
+    let seen = run_on(Mode::Auto, behind_nat(), &inputs);
+    // An FTP helper may open for the own address.
+    let plain = ["reconnect", "listen", "EPRT |1|192.168.0.107|40000|"];
+    assert_eq!(seen[6..], plain);
+    // A 425 leaves the control connection in order.
+    let inputs = ["500 a", "500 b", told, "listening", "200 c", "425"];
+    assert_eq!(run_on(Mode::Auto, behind_nat(), &inputs)[6], "listen");
+}
+
+#[test]
+fn a_stat_that_is_swallowed_costs_the_connection_and_is_not_repeated() {
+    let inputs = ["500 a", "500 b", "wait", "in again", "listening"];
+    let seen = run_on(Mode::Auto, behind_nat(), &inputs);
+    assert_eq!(seen[2..], ["STAT", "reconnect", "listen", "EPRT |1|192.168.0.107|40000|"]);
+}
+
+#[test]
+fn through_a_proxy_nobody_connects_to_us() {
+    let network = Network { can_listen: false, ..behind_nat() };
+    let seen = run_on(Mode::Auto, network, &["500 a", "500 b"]);
+    assert_eq!(seen[2], "failed EPSV control-refused PASV control-refused");
+    for mode in [Mode::Eprt, Mode::Port, Mode::Punch] {
+        let seen = run_on(mode, network, &[]);
+        assert!(seen[0].ends_with("proxy-passive-only"), "{seen:?}");
+    }
 }
 
 #[test]
 fn over_ipv6_there_is_no_port_command() {
-    let inputs = ["500 a", "500 b", "listening", "522 c"];
+    let inputs = ["500 a", "500 b", "no room", "listening", "522 c"];
     let seen = Ladder::run(Mode::Auto, "[2001:db8::9]:21", &inputs);
     assert!(seen.last().unwrap().starts_with("failed"), "{seen:?}");
     let mut ladder = Ladder::new(Mode::Port, "[2001:db8::9]:21");
@@ -211,22 +349,22 @@ fn over_ipv6_there_is_no_port_command() {
 fn patience_is_short_only_where_there_is_another_way() {
     let open = |mode| {
         let round_trip = Duration::from_millis(500);
-        let mut open = Open::new(at(0), mode, PEER.parse().unwrap(), round_trip, None);
+        let mut open = Open::new(at(0), mode, Network { round_trip, ..network(PEER) });
         assert!(open.poll().is_some());
         let reply = Reply::line(Code::EXTENDED_PASSIVE, "(|||50021|)");
         open.handle(at(1), Input::Reply(reply));
         open.poll()
     };
-    let to = "192.0.2.9:50021".parse().unwrap();
+    let to: Vec<SocketAddr> = vec!["192.0.2.9:50021".parse().unwrap()];
     let patience = Some(Duration::from_millis(1500));
-    assert_eq!(open(Mode::Auto), Some(Effect::Dial { to, patience }));
+    assert_eq!(open(Mode::Auto), Some(Effect::Dial { to: to.clone(), patience }));
     assert_eq!(open(Mode::Epsv), Some(Effect::Dial { to, patience: None }));
 }
 
 #[test]
 fn what_worked_is_tried_first() {
-    let peer = PEER.parse().unwrap();
-    let mut open = Open::new(at(0), Mode::Auto, peer, Duration::ZERO, Some(Step::Pasv));
-    assert_eq!(open.poll(), Some(Effect::Command(Command::Pasv)));
-    assert_eq!(open.left, [Step::Epsv, Step::Eprt, Step::Port]);
+    let worked = Some(Step::PunchPort);
+    let mut open = Open::new(at(0), Mode::Auto, Network { worked, ..network(PEER) });
+    assert_eq!(open.poll(), Some(Effect::Punch));
+    assert_eq!(open.left, [Step::Epsv, Step::Pasv, Step::PunchEprt, Step::Eprt, Step::Port]);
 }
