@@ -72,13 +72,23 @@ fn logs_in(moves: &[Move]) {
 }
 
 fn opens(kind: u8, moves: &[Move]) {
-    use open::{Effect, Input, Mode};
-    let modes = [Mode::Auto, Mode::Epsv, Mode::Pasv, Mode::Eprt, Mode::Port];
-    let mode = modes[usize::from(kind) % modes.len()];
+    use open::{Effect, Input, Mode, Network};
+    let (_, mode) = Mode::ALL[usize::from(kind) % Mode::ALL.len()];
     let peer = if kind < 128 { "192.0.2.1:21" } else { "[2001:db8::1]:21" };
     let mut now = Time::ZERO;
     let round_trip = Duration::from_millis(20);
-    let mut machine = open::Open::new(now, mode, peer.parse().unwrap(), round_trip, None);
+    let peer: std::net::SocketAddr = peer.parse().unwrap();
+    let local = if kind % 4 < 2 { "192.168.0.7:40000" } else { "192.0.2.7:40000" };
+    let network = Network {
+        peer,
+        local: local.parse().unwrap(),
+        round_trip,
+        worked: None,
+        external: None,
+        seen: None,
+        can_listen: kind % 16 != 15,
+    };
+    let mut machine = open::Open::new(now, mode, network);
     let mut failed = 0;
     for step in moves {
         let input = match step {
@@ -94,11 +104,14 @@ fn opens(kind: u8, moves: &[Move]) {
             }
             Move::Lost(why) => Input::Lost(reason(*why)),
             Move::Connected => Input::Connected,
-            Move::DialFailed(why) => Input::DialFailed(reason(*why)),
+            Move::DialFailed(why) => Input::DialFailed(vec![(peer, reason(*why))]),
             Move::Listening(port) => Input::Listening(([192, 0, 2, 7], *port).into()),
-            Move::ListenFailed => Input::ListenFailed,
+            Move::ListenFailed => Input::ListenFailed(reason(0)),
             Move::Reconnected => Input::Reconnected,
-            Move::Unusable(why) => Input::Unusable(reason(*why)),
+            Move::Unusable(why) => {
+                let reply = why.is_multiple_of(2).then(|| reply(*why, b"no"));
+                Input::Unusable { reason: reason(*why), reply }
+            }
             Move::Wait(time) => {
                 now = now.after(Duration::from_millis(u64::from(*time)));
                 Input::Timer
@@ -108,7 +121,7 @@ fn opens(kind: u8, moves: &[Move]) {
         machine.handle(now, input);
         while let Some(effect) = machine.poll() {
             match effect {
-                Effect::Dial { to, .. } => assert_ne!(to.port(), 0),
+                Effect::Dial { to, .. } => assert!(to.iter().all(|to| to.port() != 0)),
                 Effect::Failed(_) => failed += 1,
                 _ => {}
             }

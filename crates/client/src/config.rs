@@ -20,8 +20,7 @@ pub struct Config {
     /// Whether TLS is used, whom it trusts, and what it shows.
     pub tls: Tls,
     /// For name lookup and each connection. Default 20 s: a lost SYN is repeated after 1, 3, 7 and
-    /// 15 s, so that four losses are survived. In mode auto, a data connection is given up earlier
-    /// where another mode is left.
+    /// 15 s, so that four losses are survived.
     pub connect_timeout: Duration,
     /// For the greeting and each reply. Default 30 s: servers that look up names of their clients
     /// before the greeting take up to 20 s.
@@ -31,11 +30,20 @@ pub struct Config {
     pub confirm_timeout: Duration,
     /// How long a transfer may move no byte. Default 60 s: TCP survives an outage of that length.
     pub stall_timeout: Duration,
-    /// How long a server may take to connect in active mode. Default 10 s: its SYN may be lost
-    /// three times.
+    /// For a data connection in a mode that is the only one, or the last. Default 8 s: a lost SYN is
+    /// repeated after 1, 3 and 7 s, so that three losses are survived; in mode auto it is given up
+    /// earlier where another mode is left.
+    pub dial_timeout: Duration,
+    /// How long a server may take to connect in active mode. Default 8 s, as for a dial.
     pub accept_timeout: Duration,
     /// The ports to listen on in active mode. Default: the dynamic ports of RFC 6335 §6.
     pub active_ports: RangeInclusive<u16>,
+    /// The own address as the server sees it, which is announced in active mode. Default none: the
+    /// server is asked (STAT).
+    pub external_address: Option<IpAddr>,
+    /// The hop at which the packets that open the own NAT end, in punched active mode. Default none:
+    /// the farthest of the first six that answers.
+    pub punch_hops: Option<u8>,
     /// The local address to connect from. Default: the system's choice. Data connections always
     /// use the address that the control connection has.
     pub local_address: Option<IpAddr>,
@@ -57,8 +65,11 @@ impl Default for Config {
             reply_timeout: Duration::from_secs(30),
             confirm_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(60),
-            accept_timeout: Duration::from_secs(10),
+            dial_timeout: Duration::from_secs(8),
+            accept_timeout: Duration::from_secs(8),
             active_ports: 49152..=65535,
+            external_address: None,
+            punch_hops: None,
             local_address: None,
             durable: false,
             listing_limit: 64 << 20,
@@ -75,6 +86,7 @@ impl Config {
         self.reply_timeout = timeout;
         self.confirm_timeout = timeout;
         self.stall_timeout = timeout;
+        self.dial_timeout = timeout;
         self.accept_timeout = timeout;
         self
     }
@@ -89,8 +101,11 @@ impl fmt::Debug for Config {
             .field("reply_timeout", &self.reply_timeout)
             .field("confirm_timeout", &self.confirm_timeout)
             .field("stall_timeout", &self.stall_timeout)
+            .field("dial_timeout", &self.dial_timeout)
             .field("accept_timeout", &self.accept_timeout)
             .field("active_ports", &self.active_ports)
+            .field("external_address", &self.external_address)
+            .field("punch_hops", &self.punch_hops)
             .field("local_address", &self.local_address)
             .field("durable", &self.durable)
             .field("listing_limit", &self.listing_limit)

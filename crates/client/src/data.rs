@@ -3,9 +3,13 @@
 //! What the bytes are and what becomes of them is the caller's matter: it hands in a [`Pump`].
 
 mod moving;
+mod way;
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use tokio::net::TcpStream;
 
 use twoport_net::clock;
 use twoport_net::data::dial::{self, From};
@@ -19,6 +23,7 @@ use twoport_proto::reason::Reason;
 
 use self::moving::{Channel, Moving, Shield};
 pub(crate) use self::moving::{Pump, Receive, Transmit, blocking};
+pub(crate) use self::way::Way;
 use crate::error::{Class, Error, is_tls};
 use crate::session::Session;
 use crate::trace::Trace;
@@ -51,10 +56,10 @@ impl Session {
         job: &Job,
         pump: impl Fn() -> io::Result<P> + Clone + Send + 'static,
     ) -> Result<Moved<P::Back>, Error> {
+        self.is_dirty |= self.wire.is_over();
+        self.revive().await?;
         self.renew_sessions().await?;
-        let round_trip = self.wire.conversation.round_trip();
-        let peer = self.wire.control.peer();
-        let mut open = Open::new(clock::now(), self.config.mode, peer, round_trip, self.worked);
+        let mut open = Open::new(clock::now(), self.config.mode, self.network());
         loop {
             let (step, channel) = self.set_up(&mut open).await?;
             let moved = self.run(job, step, channel, &pump).await;
@@ -63,11 +68,10 @@ impl Session {
                 return Ok(moved);
             }
             self.worked = None;
-            if !open.can_climb() {
-                return Ok(moved);
-            }
+            let (reason, reply) = (reason_of(moved.outcome.verdict), moved.outcome.reply);
+            self.is_dirty = reply.is_none();
             // The data port is there, but no byte passes: a firewall that answers for it.
-            open.handle(clock::now(), open::Input::Unusable(reason_of(moved.outcome.verdict)));
+            open.handle(clock::now(), open::Input::Unusable { reason, reply });
             self.trace_last_failure(&open);
         }
     }
@@ -80,17 +84,13 @@ impl Session {
                     self.wire.send(&command).await;
                     continue;
                 }
-                Some(open::Effect::Dial { to, patience }) => {
-                    let from = From { address: self.wire.control.local().ip(), port: None };
-                    let patience = patience.unwrap_or(self.config.connect_timeout);
-                    match dial::dial(to, from, patience).await {
-                        Ok(socket) => {
-                            channel = Some(Channel::Connected(socket));
-                            open::Input::Connected
-                        }
-                        Err(error) => open::Input::DialFailed(error.reason),
+                Some(open::Effect::Dial { to, patience }) => match self.dial(to, patience).await {
+                    Ok(socket) => {
+                        channel = Some(Channel::Connected(socket));
+                        open::Input::Connected
                     }
-                }
+                    Err(failures) => open::Input::DialFailed(failures),
+                },
                 Some(open::Effect::Listen) => {
                     let address = self.wire.control.local().ip();
                     match self.ports.lease(address) {
@@ -99,15 +99,22 @@ impl Session {
                             channel = Some(Channel::Listening(lease));
                             open::Input::Listening(local)
                         }
-                        Err(_) => open::Input::ListenFailed,
+                        Err(_) => open::Input::ListenFailed(Reason::DataListenFailed),
                     }
                 }
+                Some(open::Effect::Punch) => match self.prepare_hole().await {
+                    Ok(local) => open::Input::Listening(local),
+                    Err(reason) => open::Input::ListenFailed(reason),
+                },
                 Some(open::Effect::Reconnect) => {
                     self.reconnect().await?;
                     open::Input::Reconnected
                 }
                 Some(open::Effect::Ready(step)) => {
                     self.wire.trace(Trace::Ready(step));
+                    if step.is_punched() {
+                        channel = self.open_hole();
+                    }
                     let subject = || Error::why("data connection", Reason::AllModesFailed, None);
                     return channel.map(|channel| (step, channel)).ok_or_else(subject);
                 }
@@ -120,10 +127,23 @@ impl Session {
             };
             let before = open.failures().len();
             open.handle(clock::now(), input);
+            self.way.seen = open.seen();
             if open.failures().len() > before {
+                self.look_for_a_hop();
                 self.trace_last_failure(open);
             }
         }
+    }
+
+    async fn dial(
+        &self,
+        to: Vec<SocketAddr>,
+        patience: Option<Duration>,
+    ) -> Result<TcpStream, Vec<(SocketAddr, Reason)>> {
+        let from = From { address: self.wire.control.local().ip(), port: None };
+        let patience = patience.unwrap_or(self.config.dial_timeout);
+        let dialled = dial::dial_first(to, from, patience).await;
+        dialled.map_err(|failed| failed.into_iter().map(|(to, e)| (to, e.reason)).collect())
     }
 
     fn trace_last_failure(&self, open: &Open) {
@@ -186,7 +206,7 @@ impl Session {
 
     /// On the ladder the verdict is wanted soon: a server that reaches us does it at its first or
     /// second SYN, which is a second later.
-    fn accept_patience(&self) -> Duration {
+    pub(super) fn accept_patience(&self) -> Duration {
         const LADDER: Duration = Duration::from_secs(2);
         let trips = self.wire.conversation.round_trip().saturating_mul(3);
         match self.config.mode {
@@ -219,7 +239,7 @@ fn is_unusable(outcome: &Outcome) -> bool {
         return false;
     }
     let no_data = |code: Code| code == Code::NO_DATA_CONNECTION;
-    reason == Reason::ActiveNotConnected
+    matches!(reason, Reason::ActiveNotConnected | Reason::PunchReachedServer)
         || outcome.reply.as_ref().is_some_and(|reply| no_data(reply.code))
 }
 
@@ -237,6 +257,12 @@ fn no_data(failures: Vec<Failure>) -> Error {
     match failures.as_slice() {
         [Failure { reason: reason @ (Reason::ControlLost | Reason::ReplyMissing), .. }] => {
             Error::why("data connection", *reason, None)
+        }
+        [Failure { step, reason, address, reply }] => {
+            let to = address.map(|address| format!(" to {address}")).unwrap_or_default();
+            let subject = format!("data connection by {}{to}", step.name());
+            let error = Error::new(Class::NoData, subject).because(*reason);
+            error.answered(reply.clone()).after(failures)
         }
         _ => Error::new(Class::NoData, "data connection")
             .because(Reason::AllModesFailed)

@@ -185,7 +185,8 @@ impl fmt::Display for Error {
         if let Some(reply) = &self.0.reply {
             write!(f, ": {reply:?}")?;
         }
-        for failure in &self.0.failures {
+        // One alone is what the rest says.
+        for failure in self.0.failures.iter().filter(|_| self.0.failures.len() > 1) {
             write!(f, "; {}", failure.step.name())?;
             if let Some(address) = failure.address {
                 write!(f, " {address}")?;

@@ -22,6 +22,7 @@ use twoport_proto::reason::Reason;
 use twoport_proto::reply::Reply;
 
 use crate::config::Config;
+use crate::data::Way;
 use crate::error::{Class, Error};
 use crate::tls::{self, failed};
 use crate::trace::Trace;
@@ -42,6 +43,11 @@ pub struct Session {
     /// What worked last: tried first for the next transfer.
     pub(crate) worked: Option<Step>,
     pub(crate) ports: Ports,
+    /// What was found out about the way to the server.
+    pub(crate) way: Way,
+    /// Whether the server still answers an earlier transfer: the next command needs another
+    /// connection.
+    pub(crate) is_dirty: bool,
     /// Whether SIZE, MDTM and MLSD are worth asking; an unknown verb is not asked twice.
     pub(crate) knows: Knows,
     /// The TLS of this very control connection; none in clear.
@@ -90,6 +96,8 @@ impl Session {
             welcome: Welcome::default(),
             worked: None,
             ports,
+            way: Way::default(),
+            is_dirty: false,
             knows,
             guard: None,
             policy,
@@ -150,6 +158,16 @@ impl Session {
     /// # Errors
     /// No reply came, or an argument holds a CR, LF or NUL.
     pub async fn command(&mut self, command: &Command) -> Result<Reply, Error> {
+        self.revive().await?;
+        self.ask(command).await
+    }
+
+    /// A new control connection where the old one is of no use.
+    pub(crate) async fn revive(&mut self) -> Result<(), Error> {
+        if self.is_dirty { self.reconnect().await } else { Ok(()) }
+    }
+
+    async fn ask(&mut self, command: &Command) -> Result<Reply, Error> {
         let asked = self.wire.ask(command).await;
         asked.map_err(|reason| Error::why(self.name(), reason, None))
     }
@@ -161,10 +179,15 @@ impl Session {
 
     /// Makes TYPE what it should be, asking only if it is not.
     pub(crate) async fn set_type(&mut self, wanted: Representation) -> Result<(), Error> {
+        self.revive().await?;
+        self.say_type(wanted).await
+    }
+
+    async fn say_type(&mut self, wanted: Representation) -> Result<(), Error> {
         if self.representation == Some(wanted) {
             return Ok(());
         }
-        let reply = self.command(&Command::Type(wanted)).await?;
+        let reply = self.ask(&Command::Type(wanted)).await?;
         if reply.code.class() != ReplyClass::Completion {
             return Err(Error::why("TYPE", Reason::ControlRefused, Some(reply)));
         }
@@ -174,6 +197,7 @@ impl Session {
 
     /// A new control connection to the same address, logged in, in the same TYPE.
     pub(crate) async fn reconnect(&mut self) -> Result<(), Error> {
+        self.is_dirty = false;
         // First the old one goes: some servers allow one connection an address.
         let _gone_already = self.wire.control.shutdown().await;
         let started = clock::now();
@@ -186,7 +210,7 @@ impl Session {
         let wanted = self.representation;
         self.begin().await?;
         match wanted {
-            Some(wanted) => self.set_type(wanted).await,
+            Some(wanted) => self.say_type(wanted).await,
             None => Ok(()),
         }
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use twoport_net::data::punch::Hop;
 use twoport_net::tls::Facts;
 use twoport_proto::client::open::{Failure, Step};
 use twoport_proto::command::Redacted;
@@ -34,6 +35,8 @@ pub enum Trace<'a> {
     Failed(&'a Failure),
     /// A step of the ladder that worked.
     Ready(Step),
+    /// The own NAT was opened by packets that end at this hop.
+    Punched(Hop),
 }
 
 impl fmt::Display for Trace<'_> {
@@ -53,6 +56,10 @@ impl fmt::Display for Trace<'_> {
                 failure.address.map_or(Ok(()), |address| write!(f, " ({address})"))
             }
             Self::Ready(step) => write!(f, "* data by {}", step.name()),
+            Self::Punched(Hop { number, router }) => {
+                write!(f, "* opened the own NAT with a packet of {number} hops")?;
+                router.map_or(Ok(()), |router| write!(f, ", which ends at {router}"))
+            }
         }
     }
 }

@@ -67,6 +67,11 @@ impl Wire {
         }
     }
 
+    /// Whether no command can be sent any more.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.ended || self.conversation.closed().is_some()
+    }
+
     /// Sends a command. What goes wrong is told by [`next`](Self::next).
     pub(crate) async fn send(&mut self, command: &Command) {
         self.conversation.handle(clock::now(), Input::Command(command));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use twoport_proto::client::conversation::{self, Conversation};
 use twoport_proto::client::login::{self, Credentials, Login};
-use twoport_proto::client::open::{self, Open};
+use twoport_proto::client::open::{self, Network, Open, Seen};
 use twoport_proto::client::transfer::{self, Direction, Outcome, Plan, Transfer, Verdict};
 use twoport_proto::command::Command;
 use twoport_proto::reason::Reason;
@@ -119,6 +119,11 @@ impl ClientEnd {
         self.drain();
     }
 
+    /// A dial led nowhere.
+    pub fn dial_failed(&mut self, now: Time, to: SocketAddr, reason: Reason) {
+        self.open(now, open::Input::DialFailed(vec![(to, reason)]));
+    }
+
     /// Something became of a dial.
     pub fn open(&mut self, now: Time, input: open::Input) {
         self.now = now;
@@ -220,7 +225,7 @@ impl ClientEnd {
                         open.handle(now, open::Input::Reconnected);
                         open
                     }
-                    None => Open::new(now, mode, self.server, self.round_trip, None),
+                    None => Open::new(now, mode, self.network()),
                 });
             }
             login::Effect::Failed(reason, _) => {
@@ -235,7 +240,12 @@ impl ClientEnd {
             open::Effect::Command(command) => self.command(&command),
             open::Effect::Dial { to, patience } => {
                 let until = patience.map(|patience| self.now.after(patience));
-                self.wishes.push_back(Wish::Dial(to, until));
+                let likeliest = to.first().copied();
+                self.wishes.extend(likeliest.map(|to| Wish::Dial(to, until)));
+            }
+            // The two are neighbours: no packet ends between them.
+            open::Effect::Punch => {
+                self.open(self.now, open::Input::ListenFailed(Reason::PunchNoRoom));
             }
             open::Effect::Listen => {
                 let at = SocketAddr::new(self.own, LISTENING);
@@ -255,6 +265,18 @@ impl ClientEnd {
                 self.note("failed".into());
                 self.work = Work::Over;
             }
+        }
+    }
+
+    fn network(&self) -> Network {
+        Network {
+            peer: self.server,
+            local: SocketAddr::new(self.own, LISTENING - 1),
+            round_trip: self.round_trip,
+            worked: None,
+            external: None,
+            seen: Some(Seen { address: None, port: None }),
+            can_listen: true,
         }
     }
 

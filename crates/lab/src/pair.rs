@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use twoport_proto::client::conversation;
 use twoport_proto::client::login::Credentials;
 use twoport_proto::client::transfer::{self, Outcome};
-use twoport_proto::client::{conversation, open};
 use twoport_proto::command::{Command, Password};
 use twoport_proto::reason::Reason;
 use twoport_proto::time::Time;
@@ -213,8 +213,9 @@ impl Pair {
                 None => Ok(()),
             }
         } else if due(given_up) {
-            self.dialling = None;
-            self.client.open(self.now, open::Input::DialFailed(Reason::DataDialTimeout));
+            if let Some((to, _)) = self.dialling.take() {
+                self.client.dial_failed(self.now, to, Reason::DataDialTimeout);
+            }
             Ok(())
         } else {
             if due(client) {

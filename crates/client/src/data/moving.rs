@@ -90,6 +90,8 @@ impl<S: pump::Source<Error = io::Error>> Pump for Transmit<S> {
 pub(super) enum Channel {
     Connected(TcpStream),
     Listening(Lease),
+    /// The server's connection through a hole, awaited since before the verb.
+    Punched(JoinSet<Result<TcpStream, Reason>>),
 }
 
 /// The TLS of a data connection.
@@ -112,6 +114,11 @@ async fn up(
         Channel::Listening(lease) => accept_from(&lease, peer.ip(), accept)
             .await
             .map_err(|_| PumpError::Data(Reason::ActiveNotConnected, None))?,
+        Channel::Punched(mut arriving) => {
+            let arrived = arriving.join_next().await.and_then(Result::ok);
+            let arrived = arrived.unwrap_or(Err(Reason::ActiveNotConnected));
+            arrived.map_err(|reason| PumpError::Data(reason, None))?
+        }
     };
     let Some(Shield { guard, patience, observer }) = shield else { return Ok(socket.into()) };
     let secured = guard.connect(socket, patience).await;

@@ -62,8 +62,9 @@ impl Pair {
                 self.client.open(now, open::Input::Connected);
             }
             Flight::Refused => {
-                self.dialling = None;
-                self.client.open(now, open::Input::DialFailed(Reason::DataRefused));
+                if let Some((to, _)) = self.dialling.take() {
+                    self.client.dial_failed(now, to, Reason::DataRefused);
+                }
             }
             Flight::ToClient => {
                 self.data.connected = true;

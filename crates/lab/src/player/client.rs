@@ -182,8 +182,8 @@ impl Client {
     }
 
     fn dial_failed(&mut self, reason: Reason) -> Step {
-        self.dialling.take().ok_or("the client connects nowhere")?;
-        self.end.open(self.now, open::Input::DialFailed(reason));
+        let (to, _) = self.dialling.take().ok_or("the client connects nowhere")?;
+        self.end.dial_failed(self.now, to, reason);
         Ok(())
     }
 
@@ -200,8 +200,8 @@ impl Client {
             self.end.wake(self.now, self.bytes);
             self.wishes();
             let given_up = self.dialling.take_if(|(_, until)| until.is_some_and(|u| u <= self.now));
-            if given_up.is_some() {
-                self.end.open(self.now, open::Input::DialFailed(Reason::DataDialTimeout));
+            if let Some((to, _)) = given_up {
+                self.end.dial_failed(self.now, to, Reason::DataDialTimeout);
                 self.wishes();
             }
             // Who asks for the same time again has had it.

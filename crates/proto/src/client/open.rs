@@ -37,7 +37,6 @@ const REPLY_MIN: Duration = Duration::from_millis(1500);
 /// The machine.
 #[derive(Debug)]
 pub struct Open {
-    mode: Mode,
     network: Network,
     left: VecDeque<Step>,
     state: State,
@@ -66,7 +65,6 @@ impl Open {
         let mut left = ladder(mode, family, network.can_listen);
         begin_with(&mut left, network.worked);
         let mut open = Self {
-            mode,
             network,
             left,
             state: State::Over,
@@ -350,13 +348,6 @@ impl Open {
     #[must_use]
     pub const fn seen(&self) -> Option<Seen> {
         self.network.seen
-    }
-
-    /// Whether this is a ladder, so that a transfer without data may climb on: after `Unusable`
-    /// comes the next step, or `Failed` with all the reasons.
-    #[must_use]
-    pub const fn can_climb(&self) -> bool {
-        matches!(self.mode, Mode::Auto | Mode::Punch)
     }
 }
 

@@ -252,7 +252,7 @@ impl Transfer {
             },
             Data::Failed(..) if answered && self.complete() => self.both_ends(),
             // Nothing explains it better: the server still tries, and answers when it gives up.
-            Data::Failed(reason @ Reason::ActiveNotConnected, _) => self.failed(reason),
+            Data::Failed(reason, _) if is_unconnected(reason) => self.failed(reason),
             Data::Failed(reason, _) if answered || self.lost.is_some() => self.failed(reason),
             Data::Failed(..) if self.complete() => {
                 self.deadline = Some(now.after(self.confirm()));
@@ -331,8 +331,7 @@ impl Transfer {
 
     fn failed(&mut self, reason: Reason) {
         let nothing = self.bytes() == 0 && (!self.opened || reason.is_of_handshake());
-        let unconnected = reason == Reason::ActiveNotConnected;
-        let verdict = if nothing || unconnected {
+        let verdict = if nothing || is_unconnected(reason) {
             Verdict::Refused(reason)
         } else {
             Verdict::Truncated(reason)
@@ -399,6 +398,11 @@ impl Transfer {
     fn look(&self) -> Duration {
         self.plan.patience.round_trip.saturating_mul(2).max(LOOK)
     }
+}
+
+/// Whether no data connection came up in active mode.
+const fn is_unconnected(reason: Reason) -> bool {
+    matches!(reason, Reason::ActiveNotConnected | Reason::PunchReachedServer)
 }
 
 fn restates(code: Code) -> bool {

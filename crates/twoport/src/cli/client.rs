@@ -11,7 +11,8 @@ use clap::ArgMatches;
 use twoport_client::{
     Config, Error, Fingerprint, Mode, Policy, Scheme, Session, Tls, Trust, Url, Versions,
 };
-use twoport_server::config::value::Value as _;
+use twoport_server::config::ports::Ports;
+use twoport_server::config::value::{Misread, Value as _};
 
 use super::exit::Exit;
 use super::output::tell;
@@ -19,18 +20,41 @@ use super::{Failure, Outcome};
 
 /// The settings of a session.
 pub(crate) fn config(matches: &ArgMatches) -> Result<Config, Failure> {
-    let mode = match matches.get_one::<String>("mode").map(String::as_str) {
-        Some("epsv") => Mode::Epsv,
-        Some("pasv") => Mode::Pasv,
-        Some("eprt") => Mode::Eprt,
-        Some("port") => Mode::Port,
-        _ => Mode::Auto,
-    };
-    let config = Config { mode, tls: tls(matches)?, ..Config::default() };
+    let word = matches.get_one::<String>("mode").map_or("auto", String::as_str);
+    let mode =
+        Mode::ALL.into_iter().find(|(name, _)| *name == word).map_or(Mode::Auto, |(_, mode)| mode);
+    let mut config = Config { mode, tls: tls(matches)?, ..Config::default() };
+    active(matches, &mut config)?;
     let Some(text) = matches.get_one::<String>("timeout") else { return Ok(config) };
     let timeout = Duration::read(text, Path::new(""))
         .map_err(|_| Failure::usage(format!("--timeout: {}", Duration::FORM.wrong(text))))?;
     Ok(config.with_timeout(timeout))
+}
+
+/// What is said of active mode.
+fn active(matches: &ArgMatches, config: &mut Config) -> Result<(), Failure> {
+    let text = |name| matches.get_one::<String>(name).map(String::as_str);
+    if let Some(ports) = text("active-ports") {
+        let read = Ports::read(ports, Path::new("")).map_err(|misread| match misread {
+            Misread::Form => Ports::FORM.wrong(ports),
+            Misread::Wrong(wrong) => wrong,
+        });
+        let read = read.map_err(|wrong| Failure::usage(format!("--active-ports: {wrong}")));
+        config.active_ports = read?.range();
+    }
+    if let Some(address) = text("external-address") {
+        let address = address.parse().map_err(|_| {
+            Failure::usage(format!("--external-address: {address:?} is no IP address"))
+        });
+        config.external_address = Some(address?);
+    }
+    if let Some(hops) = text("punch-ttl") {
+        let hops = hops.parse().ok().filter(|hops| *hops != 0).ok_or_else(|| {
+            Failure::usage(format!("--punch-ttl: {hops:?} is no number from 1 to 255"))
+        });
+        config.punch_hops = Some(hops?);
+    }
+    Ok(())
 }
 
 /// What is said of TLS. The files are read when there is a connection.

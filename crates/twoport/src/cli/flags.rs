@@ -43,7 +43,7 @@ pub(crate) enum Takes {
 }
 
 /// The modes of data connections, as `--mode` has them.
-pub(crate) const MODES: &[&str] = &["auto", "epsv", "pasv", "eprt", "port"];
+pub(crate) const MODES: &[&str] = &["auto", "epsv", "pasv", "eprt", "port", "punch"];
 
 /// The flags, by command.
 pub(crate) static FLAGS: &[Flag] = &[
@@ -70,9 +70,33 @@ pub(crate) static FLAGS: &[Flag] = &[
         long: "mode",
         short: Some('m'),
         takes: Takes::Word(MODES),
-        about: "How data connections are made: passive (epsv, pasv), active (eprt, port), or auto",
-        details: "auto begins with EPSV and goes on to PASV where EPSV is refused, malformed or \
-                  makes the connection drop.",
+        about: "How data connections are made: passive (epsv, pasv), active (eprt, port), active through the own NAT (punch), or auto",
+        details: "auto tries them all: EPSV, PASV, active mode through a hole that is opened in the own NAT or firewall, plain active mode. It goes on \
+                  where one is refused, malformed, silent for a second or three round trips, or makes the connection drop.",
+    },
+    Flag {
+        of: &["get", "put", "ls"],
+        long: "external-address",
+        short: None,
+        takes: Takes::Text("ADDRESS"),
+        about: "Announce this address in active mode: the own one as the server sees it",
+        details: "For a client behind a NAT that forwards --active-ports to it. Without it the server is asked where it sees the client.",
+    },
+    Flag {
+        of: &["get", "put", "ls"],
+        long: "active-ports",
+        short: None,
+        takes: Takes::Text("LOW-HIGH"),
+        about: "The ports to listen on in active mode [default: 49152-65535]",
+        details: "",
+    },
+    Flag {
+        of: &["get", "put", "ls"],
+        long: "punch-ttl",
+        short: None,
+        takes: Takes::Text("HOPS"),
+        about: "How many hops the packets go that open the own NAT for --mode punch [default: as far as the farthest of the first six routers that answers]",
+        details: "They must pass the client's NAT and end before the server.",
     },
     Flag {
         of: &["get", "put", "ls"],

@@ -1,0 +1,111 @@
+//! What a session knows of the way to its server, and the hole in the own NAT that it opens.
+//!
+//! Which step is next, and what is announced, is the machine's decision.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use twoport_net::data::punch::{Hop, Opening, find_hop};
+use twoport_proto::client::open::{Mode, Network, Seen};
+use twoport_proto::reason::Reason;
+
+use super::Channel;
+use crate::session::Session;
+use crate::trace::Trace;
+
+/// How long routers have to tell that a packet ended at them, beyond a round trip. Origin: the
+/// kernel repeats a SYN after a second, so that each of them is asked twice.
+const HOP_PATIENCE: Duration = Duration::from_millis(1200);
+
+/// The data port of RFC 959 §3.2 for control port 21, from which some servers dial whatever their
+/// control port is.
+const DATA_PORT: u16 = 20;
+
+/// What was found out about the way to the server.
+#[derive(Debug, Default)]
+pub(crate) struct Way {
+    /// The own end as the server sees it.
+    pub(super) seen: Option<Seen>,
+    /// Where packets that open a hole end, once it was looked for.
+    hop: Option<Option<Hop>>,
+    search: JoinSet<Option<Hop>>,
+    /// The port that waits for its hole.
+    opening: Option<Opening>,
+}
+
+impl Session {
+    pub(super) fn network(&self) -> Network {
+        Network {
+            peer: self.wire.control.peer(),
+            local: self.wire.control.local(),
+            round_trip: self.wire.conversation.round_trip(),
+            worked: self.worked,
+            external: self.config.external_address,
+            seen: self.way.seen,
+            can_listen: true,
+        }
+    }
+
+    /// Begins to look for a hop while other steps are tried, for those that come later.
+    pub(super) fn look_for_a_hop(&mut self) {
+        let known = self.config.punch_hops.is_some() || self.way.hop.is_some();
+        let may_punch = matches!(self.config.mode, Mode::Auto | Mode::Punch);
+        if known || !may_punch || !self.way.search.is_empty() {
+            return;
+        }
+        let Some(to) = self.data_ports().first().copied() else { return };
+        let from = self.wire.control.local().ip();
+        let patience = self.wire.conversation.round_trip().saturating_add(HOP_PATIENCE);
+        self.way.search.spawn(async move { find_hop(from, to, patience).await });
+    }
+
+    /// A port, once it is known how to open a hole for it.
+    pub(super) async fn prepare_hole(&mut self) -> Result<SocketAddr, Reason> {
+        if self.hop().await.is_none() {
+            return Err(Reason::PunchNoRoom);
+        }
+        let address = self.wire.control.local().ip();
+        let opening = Opening::new(address, &self.config.active_ports);
+        let opening = opening.map_err(|_| Reason::DataListenFailed)?;
+        let local = opening.local();
+        self.way.opening = Some(opening);
+        Ok(local)
+    }
+
+    async fn hop(&mut self) -> Option<Hop> {
+        if let Some(number) = self.config.punch_hops {
+            return Some(Hop { number, router: None });
+        }
+        if self.way.hop.is_none() {
+            self.look_for_a_hop();
+            let found = self.way.search.join_next().await.and_then(Result::ok).flatten();
+            self.way.hop = Some(found);
+        }
+        self.way.hop.flatten()
+    }
+
+    /// Opens the hole: the verb that makes the server dial follows at once.
+    pub(super) fn open_hole(&mut self) -> Option<Channel> {
+        let hop = match (self.config.punch_hops, self.way.hop.flatten()) {
+            (Some(number), _) => Hop { number, router: None },
+            (None, hop) => hop?,
+        };
+        let hole = self.way.opening.take()?.open(&self.data_ports(), hop.number).ok()?;
+        self.wire.trace(Trace::Punched(hop));
+        let (server, patience) = (self.wire.control.peer().ip(), self.accept_patience());
+        let mut arriving = JoinSet::new();
+        arriving.spawn(hole.server(server, patience));
+        Some(Channel::Punched(arriving))
+    }
+
+    /// Where the server may dial from: the port before its control port (RFC 959 §3.2), or 20.
+    fn data_ports(&self) -> Vec<SocketAddr> {
+        let peer = self.wire.control.peer();
+        let mut ports = vec![peer.port().saturating_sub(1), DATA_PORT];
+        ports.dedup();
+        ports.retain(|port| *port != 0);
+        ports.into_iter().map(|port| SocketAddr::new(peer.ip(), port)).collect()
+    }
+}
