@@ -254,17 +254,22 @@ const fn reason_of(verdict: Verdict) -> Reason {
 
 fn no_data(failures: Vec<Failure>) -> Error {
     // One mode that failed says more than the sum; a lost control connection is not about data.
-    match failures.as_slice() {
-        [Failure { reason: reason @ (Reason::ControlLost | Reason::ReplyMissing), .. }] => {
-            Error::why("data connection", *reason, None)
-        }
-        [Failure { step, reason, address, reply }] => {
+    if let [Failure { reason: reason @ (Reason::ControlLost | Reason::ReplyMissing), .. }] =
+        failures.as_slice()
+    {
+        return Error::why("data connection", *reason, None);
+    }
+    // That an address was not dialled on purpose explains less than what came of the others.
+    let is_known = |failure: &&Failure| failure.reason != Reason::DataAddressForeign;
+    let told = failures.iter().rfind(is_known).or_else(|| failures.last());
+    match told.filter(|told| failures.iter().all(|failure| failure.step == told.step)) {
+        Some(Failure { step, reason, address, reply }) => {
             let to = address.map(|address| format!(" to {address}")).unwrap_or_default();
             let subject = format!("data connection by {}{to}", step.name());
             let error = Error::new(Class::NoData, subject).because(*reason);
             error.answered(reply.clone()).after(failures)
         }
-        _ => Error::new(Class::NoData, "data connection")
+        None => Error::new(Class::NoData, "data connection")
             .because(Reason::AllModesFailed)
             .after(failures),
     }

@@ -163,7 +163,7 @@ async fn data_set_up() {
         epsv("EPSV answered by 227", "227 Entering Passive Mode (127,0,0,1,{p})\r\n"),
         case("EPSV 500", script().reply("EPSV", "500 What?\r\n")),
         case("EPSV 425", script().reply("EPSV", "425 No.\r\n")),
-        case("EPSV without an answer", script().reply("EPSV", "")),
+        Case { within: 2500, ..case("EPSV without an answer", script().reply("EPSV", "")) },
         case("EPSV answered by 421 and the end", script().reply("EPSV", "421 Bye.\r\n!close")),
         case("EPSV answered by the end", script().reply("EPSV", "!close")),
         case("EPSV to a closed port", script().port("EPSV", Port::Refused)),

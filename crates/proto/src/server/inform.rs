@@ -11,6 +11,7 @@ use crate::reason::Reason;
 use crate::reply::Reply;
 use crate::verb;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 /// The SITE commands and how they are used.
 const SITE: [(&[u8], &str); 3] = [
@@ -101,10 +102,12 @@ impl Core {
         }
     }
 
-    /// The state of the session. A client behind NAT learns its public address here.
+    /// The state of the session. A client behind NAT learns its public address here, and whether the
+    /// NAT changes its port.
     fn stat(&mut self, user: Option<&LoggedIn>) {
         let mut lines = Vec::new();
-        lines.push(alloc::format!("Connected from {}", self.peer.ip().to_canonical()).into_bytes());
+        let peer = SocketAddr::new(self.peer.ip().to_canonical(), self.peer.port());
+        lines.push(alloc::format!("Connected from {peer}").into_bytes());
         lines.push(alloc::format!("Connected to {}", self.local.ip().to_canonical()).into_bytes());
         lines.push(Self::who(user));
         lines.push(match self.settings.representation {

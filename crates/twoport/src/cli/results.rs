@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use twoport_client::{Error, Outcome as End, Reason, Report, TreeReport, Url};
+use twoport_client::{Error, Outcome as End, Reason, Report, Step, TreeReport, Url};
 
 use super::Outcome;
 use super::exit::Exit;
@@ -71,6 +71,7 @@ impl Results {
                 "reason": error.reason().map(Reason::id),
                 "explain": error.reason().map(Reason::explain),
                 "code": error.reply().map(|reply| reply.code.number()),
+                "steps": error.failures().iter().map(step).collect::<Vec<_>>(),
             })));
         }
         tell(format_args!("{what}: {error}"));
@@ -91,7 +92,7 @@ impl Results {
                 "outcome": report.outcome.name(),
                 "bytes": report.bytes,
                 "resumed_at": report.resumed_at,
-                "mode": report.step.map(|step| step.name().to_ascii_lowercase()),
+                "mode": report.step.map(Step::id),
                 "reason": why.map(Reason::id),
                 "explain": why.map(Reason::explain),
                 "warning": report.warning.map(Reason::id),
@@ -123,6 +124,16 @@ impl Results {
     pub(crate) const fn exit(&self) -> Exit {
         self.exit
     }
+}
+
+/// A step of the ladder that failed.
+fn step(failure: &twoport_client::Failure) -> Value {
+    json!({
+        "mode": failure.step.id(),
+        "reason": failure.reason.id(),
+        "address": failure.address.map(|address| address.to_string()),
+        "code": failure.reply.as_ref().map(|reply| reply.code.number()),
+    })
 }
 
 fn explain(reason: Reason) {
