@@ -44,7 +44,7 @@ This page is made from the table in `crates/proto/src/reason.rs`; the reply code
         let code = server::code(reason);
         writeln!(page, "| `{reason}` | {code} | {describe} | {explain} |").unwrap();
     }
-    page.push_str("\n## What only the client says\n\n");
+    page.push_str("\n## What only the client says, or the server's log\n\n");
     page.push_str("| reason | what happened | cause and remedy |\n|---|---|---|\n");
     for reason in client {
         let (describe, explain) = (cell(reason.describe()), cell(reason.explain()));

@@ -47,6 +47,12 @@ reasons! {
         "Enable it in the account file or the configuration.";
     AccountNeeded "account-needed" "The server wants an account beside user and password"
         "Some servers ask for ACCT behind PASS (RFC 959 §4.1.1). Give the account, or use one that needs none.";
+    AcmePortTaken "acme-port-taken" "The port of the proof cannot be listened at"
+        "ACME proves a domain on port 443 (tls-alpn-01) or 80 (http-01). Another program has it, or the right to low ports is missing. Choose the other kind with acme-challenge, or another port with acme-listen and forward to it.";
+    AcmeRefused "acme-refused" "The authority did not issue the certificate"
+        "Its own words stand beside it. Types connection, dns, tls and unauthorized mean that it did not find this server behind the domain: the DNS must lead here, and port 443 (tls-alpn-01) or 80 (http-01) must be open to the Internet. rateLimited: wait.";
+    AcmeUnreachable "acme-unreachable" "The authority cannot be reached"
+        "Outgoing HTTPS must be allowed, and the certificate of the ACME server must be from an authority that is trusted here; for a private one give acme-ca.";
     ActiveAddressRefused "active-address-refused" "The server refused the address of the active port"
         "The client is behind a NAT, and the address it can name is not the one that the server sees. Use passive mode or --mode punch, or name the address outside with --external-address.";
     ActiveNotConnected "active-not-connected" "The server did not connect to the active port in time"

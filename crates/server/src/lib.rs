@@ -2,6 +2,7 @@
 //! Which reply a client gets is decided in `twoport-proto`, not here.
 
 pub mod accounts;
+mod acme;
 pub mod config;
 pub mod job;
 pub mod limits;

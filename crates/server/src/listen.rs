@@ -28,6 +28,7 @@ use twoport_proto::reply::Reply;
 use twoport_proto::server::{Decision, Note};
 
 use crate::accounts::Accounts;
+use crate::acme;
 use crate::config::Config;
 use crate::limits::Census;
 use crate::log::{self, Who};
@@ -129,6 +130,7 @@ impl Server {
         accepting.spawn(sweep(Arc::clone(&self.shared)));
         accepting.spawn(renewal::run(Arc::clone(&self.shared)));
         accepting.spawn(turning::run(Arc::clone(&self.shared)));
+        accepting.spawn(acme::run(self.shared.serving.subscribe()));
         let stop = &self.shared.stop;
         // An error would mean that the sender is gone, and `self` holds it.
         let _: Result<_, _> = stop.subscribe().wait_for(|stop| *stop != Stop::No).await;
@@ -283,7 +285,7 @@ const SWEEP_STEP: usize = 1000;
 
 /// Listens at a port of all addresses, IPv6 and IPv4 apart: each connection then has the family
 /// that its client sees. A host without one of the two serves the other.
-fn listen_anywhere(port: u16) -> io::Result<Vec<TcpListener>> {
+pub(crate) fn listen_anywhere(port: u16) -> io::Result<Vec<TcpListener>> {
     let v6 = listen(SocketAddr::from(([0_u16; 8], port)));
     let v4 = listen(SocketAddr::from(([0_u8; 4], port)));
     match (v6, v4) {
@@ -300,7 +302,8 @@ fn no_such_family(error: &io::Error) -> bool {
     matches!(errno, Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listens at an address; an IPv6 one takes no IPv4.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let bound = || {
         let kind = Type::STREAM.nonblocking().cloexec();
         let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;

@@ -146,6 +146,11 @@ impl Serving {
         &self.config
     }
 
+    /// The same, to hold on to: each reload makes another.
+    pub(crate) const fn shared_config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
     fn disk(&self, account: &Account) -> io::Result<Disk> {
         let storage = &self.config.storage;
         let options = Options {

@@ -19,8 +19,10 @@ use twoport_net::tls::ALPN;
 use twoport_net::tls::accept::Reuse;
 use twoport_proto::server::Requirement;
 
+pub(crate) use self::certificates::state_directory;
 use self::certificates::{BySni, Loaded};
 use self::watch::Stamp;
+use crate::acme::kept::Kept;
 use crate::config::Config;
 use crate::config::words::ClientCertificates;
 
@@ -47,8 +49,13 @@ impl fmt::Debug for Tls {
 /// Whether TLS is on: as configured, or, left to itself, where a certificate is given.
 #[must_use]
 pub fn requirement(config: &Config) -> Requirement {
-    let given = !config.tls.certificate.is_empty() || !config.tls.implicit_tls.is_empty();
-    let default = if given { Requirement::Optional } else { Requirement::Off };
+    let tls = &config.tls;
+    let has_certificate = !tls.certificate.is_empty() || !tls.acme.is_empty();
+    let default = if has_certificate || !tls.implicit_tls.is_empty() {
+        Requirement::Optional
+    } else {
+        Requirement::Off
+    };
     config.tls.tls.map_or(default, Into::into)
 }
 
@@ -66,7 +73,9 @@ impl Tls {
         let pairs = certificates::pairs(&config.tls)?;
         let files = pairs.iter().flat_map(|(certificate, key)| [certificate, key]);
         // Before they are read: what changes while they are is seen at the next look.
-        let stamp = Stamp::of(files.chain(&config.tls.client_ca).cloned());
+        let files = files.chain(&config.tls.client_ca).cloned();
+        let kept = Kept::of(&config.tls);
+        let stamp = Stamp::of(files.chain(kept.certificates()));
         let loaded = certificates::load(&pairs, &provider)?;
         let versions = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[&TLS13, &TLS12])
@@ -90,6 +99,6 @@ impl Tls {
     }
 }
 
-fn in_file<E: fmt::Display>(path: &Path) -> impl Fn(E) -> io::Error {
+pub(crate) fn in_file<E: fmt::Display>(path: &Path) -> impl Fn(E) -> io::Error {
     move |error| io::Error::other(format!("{}: {error}", path.display()))
 }

@@ -1,7 +1,8 @@
-//! Foreign FTP programs over loopback: what twoport must work with as it is.
+//! Foreign programs over loopback: what twoport must work with as it is.
 //!
 //! It installs nothing: `tests/clients/install` and `tests/peers/install` do.
 
 pub mod boxes;
 pub mod clients;
+pub mod pebble;
 pub mod servers;

@@ -239,7 +239,7 @@ pub fn start_with_or_skip(kind: Kind, host: IpAddr, security: Security) -> Optio
 }
 
 /// Where `tests/peers/install` puts things.
-fn peers() -> PathBuf {
+pub(crate) fn peers() -> PathBuf {
     std::env::var_os("TWOPORT_PEERS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers"),
         PathBuf::from,

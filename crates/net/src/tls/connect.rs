@@ -162,6 +162,20 @@ impl ResolvesClientCert for Nobody {
     }
 }
 
+/// What handshakes need in any other protocol than FTP: no name of a protocol is offered.
+///
+/// # Errors
+/// The platform has no authorities, or a given one cannot be read.
+pub fn config(trust: &Trust) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = trust.verifier(&provider)?;
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13, &TLS12])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth())
+}
+
 /// An address is verified as one, without the zone, which means nothing to the server.
 fn name(host: &str) -> Result<ServerName<'static>, TlsError> {
     let address = host.split('%').next().unwrap_or(host);

@@ -126,6 +126,9 @@ pub const fn code(reason: Reason) -> Code {
         | R::StorageDenied => Code::UNAVAILABLE,
         // What only a client says of a server, or a server's log, has no reply of its own.
         R::AccountNeeded
+        | R::AcmePortTaken
+        | R::AcmeRefused
+        | R::AcmeUnreachable
         | R::ActiveAddressRefused
         | R::ActiveNotConnected
         | R::AllModesFailed

@@ -45,6 +45,14 @@ fn tls(config: &Config, places: &Places) -> Vec<Problem> {
         let what = "no authority is named that could have signed client certificates";
         problems.push(problem("client-certificates", what, "name a file with client-ca"));
     }
+    if !tls.acme.is_empty() && requirement(config) == Requirement::Off {
+        let what = "nobody would see the certificate";
+        problems.push(problem(
+            "acme",
+            what,
+            "leave tls out, or set it to \"optional\" or \"required\"",
+        ));
+    }
     if tls.data_tls == TlsPolicy::Required && requirement(config) == Requirement::Off {
         let what = "data cannot be under TLS where the control connection cannot";
         problems.push(problem("data-tls", what, "set tls to \"optional\" or \"required\""));

@@ -11,6 +11,7 @@
 pub mod account;
 mod file;
 mod lint;
+pub mod names;
 pub mod networks;
 pub mod ports;
 pub mod problem;

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Config;
+use super::names::{Contact, Domain, HttpsUrl};
 use super::networks::Networks;
 use super::ports::Ports;
 use super::value::{Bytes, Form, Misread, Umask, Value, Wrong};
 use super::words::{
-    Anonymous, ClientCertificates, ForeignData, LogFormat, RequireReuse, TlsPolicy,
+    AcmeChallenge, Anonymous, ClientCertificates, ForeignData, LogFormat, RequireReuse, TlsPolicy,
 };
 use crate::storage::disk::Links;
 
@@ -166,7 +167,7 @@ settings! {
     Tls tls "TLS" {
         tls "tls": Option<TlsPolicy> = "auto", Common,
             "Whether clients may, or must, protect the control connection with TLS (AUTH TLS)",
-            "auto is optional where a certificate is given, else off: clients that find TLS with a certificate they cannot verify refuse to go on in clear (lftp does)";
+            "auto is optional where a certificate is given or got by ACME, else off: clients that find TLS with a certificate they cannot verify refuse to go on in clear (lftp does)";
         data_tls "data-tls": TlsPolicy = "optional", Rare,
             "Whether data connections may, or must, be under TLS (PROT P)",
             "vsftpd's force_local_data_ssl is on; here what the client chose is believed";
@@ -176,6 +177,24 @@ settings! {
         key "key": Vec<PathBuf> = "", Common,
             "The private keys of the certificates, in the same order",
             "there is none to assume";
+        acme "acme": Vec<Domain> = "", Common,
+            "Domains of this server for which certificates are got, and renewed, by ACME (RFC 8555): with it you agree to the terms of the authority",
+            "there is none to assume";
+        acme_directory "acme-directory": HttpsUrl = "https://acme-v02.api.letsencrypt.org/directory", Rare,
+            "The authority that is asked: the URL of its ACME directory",
+            "Let's Encrypt: it takes nothing and asks for no account beforehand";
+        acme_challenge "acme-challenge": AcmeChallenge = "tls-alpn-01", Rare,
+            "How a domain is proven: by TLS on port 443 (RFC 8737), or by HTTP on port 80 (RFC 8555 §8.3)",
+            "TLS on 443 collides with no redirection of a web server, and nothing is said in clear";
+        acme_listen "acme-listen": Option<Vec<SocketAddr>> = "auto", Rare,
+            "Addresses and ports where the proof is shown while it is asked for; the authority always comes to 443 or 80, so another port needs a forwarding",
+            "auto is port 443 or 80 of all addresses, as the challenge has it";
+        acme_contact "acme-contact": Vec<Contact> = "", Rare,
+            "Where the authority may write to about its certificates; given when the account is made",
+            "RFC 8555 §7.3 leaves it to the client, and Let's Encrypt sends no warnings any more";
+        acme_ca "acme-ca": Option<PathBuf> = "off", Rare,
+            "The authorities whose certificate the ACME server itself may have, in PEM form, in place of the platform's: for a private one",
+            "public ones are known to the platform";
         implicit_tls "implicit-tls": Vec<SocketAddr> = "", Common,
             "Addresses and ports where TLS comes first, before the greeting; 990 is the port for it",
             "RFC 4217 knows AUTH TLS only; implicit TLS is for clients that know nothing else";
@@ -195,7 +214,7 @@ settings! {
             "Whether CCC may take the control connection back to clear text, so that NATs can read it",
             "names and paths become readable on the way";
         state_directory "state-directory": Option<PathBuf> = "off", Rare,
-            "Where the self-signed certificate is kept",
+            "Where the self-signed certificate is kept, and what was got by ACME",
             "off is /var/lib/twoport for root, else twoport in the user's state directory (XDG)";
     }
     Limits limits "How much is allowed" {

@@ -129,7 +129,20 @@ pub enum ClientCertificates {
     Require,
 }
 
+/// How a domain is proven to an authority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AcmeChallenge {
+    /// By a certificate shown on port 443 (RFC 8737).
+    #[default]
+    TlsAlpn01,
+    /// By a page on port 80 (RFC 8555 §8.3).
+    Http01,
+}
+
 words! {
+    AcmeChallenge {
+        "\"tls-alpn-01\" or \"http-01\"" "tls-alpn-01" TlsAlpn01, "http-01" Http01,
+    }
     Anonymous { "\"off\", \"read\" or \"write\"" "off" Off, "read" Read, "write" Write, }
     ForeignData { "\"refuse\" or \"allow\"" "refuse" Refuse, "allow" Allow, }
     Links { "\"refuse\", \"follow\" or \"hide\"" "refuse" Refuse, "follow" Follow, "hide" Hide, }

@@ -38,7 +38,8 @@ fn look(shared: &Shared, watch: &mut Watch) {
     };
     match Tls::load(serving.config()) {
         Ok(Some(new)) => {
-            let fingerprints = new.fingerprints.clone();
+            let mut fingerprints = new.fingerprints.clone();
+            fingerprints.retain(|one| !tls.fingerprints.contains(one));
             // A reload that came in between has read the files itself.
             let renewed = shared.serving.send_if_modified(|now| {
                 let is_former = Arc::ptr_eq(now, &serving);
@@ -48,9 +49,7 @@ fn look(shared: &Shared, watch: &mut Watch) {
                 is_former
             });
             if renewed {
-                for sha256 in fingerprints {
-                    tracing::info!(target: "twoport", sha256, "certificate, read again: its file has changed");
-                }
+                announce(&fingerprints);
             }
         }
         Ok(None) => {}
@@ -59,6 +58,15 @@ fn look(shared: &Shared, watch: &mut Watch) {
             refuse(&error);
         }
         Err(_) => {}
+    }
+}
+
+fn announce(fingerprints: &[String]) {
+    if fingerprints.is_empty() {
+        tracing::info!(target: "twoport", "the files of TLS have changed and were read again");
+    }
+    for sha256 in fingerprints {
+        tracing::info!(target: "twoport", sha256, "certificate, read again: its file has changed");
     }
 }
 

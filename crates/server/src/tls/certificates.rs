@@ -1,6 +1,6 @@
 //! Certificates and keys: read from files, chosen by name, or made for oneself.
 //!
-//! Nobody is asked to sign one here.
+//! Nobody is asked to sign one here: that is for [`acme`](crate::acme).
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -18,6 +18,7 @@ use rustls::sign::CertifiedKey;
 use sha2::{Digest as _, Sha256};
 
 use super::in_file;
+use crate::acme::kept::Kept;
 use crate::config::settings;
 
 /// What the files gave.
@@ -49,12 +50,15 @@ fn is_for(key: &CertifiedKey, name: &ServerName<'_>) -> bool {
     own.is_some_and(|own| verify_server_name(&own, name).is_ok())
 }
 
-/// The files of each certificate with its key, or of the one that is made where none is given.
+/// The files of each certificate with its key, those given before those got by ACME; where there are
+/// none, of the one that is made.
 pub(super) fn pairs(tls: &settings::Tls) -> io::Result<Vec<(PathBuf, PathBuf)>> {
-    if tls.certificate.is_empty() {
-        return Ok(vec![own(tls.state_directory.as_deref())?]);
-    }
-    Ok(tls.certificate.iter().cloned().zip(tls.key.iter().cloned()).collect())
+    let given = tls.certificate.iter().cloned().zip(tls.key.iter().cloned());
+    let kept = Kept::of(tls);
+    let got = kept.certificates().filter(|path| path.exists());
+    // Certificate and key are in one file there.
+    let all: Vec<_> = given.chain(got.map(|path| (path.clone(), path))).collect();
+    if all.is_empty() { Ok(vec![own(tls)?]) } else { Ok(all) }
 }
 
 /// Loads each certificate with its key.
@@ -100,8 +104,8 @@ pub(super) fn roots(path: &Path) -> io::Result<RootCertStore> {
 
 /// The self-signed certificate of this server: made at the first start and kept, so that those who
 /// have pinned it are not asked again.
-fn own(directory: Option<&Path>) -> io::Result<(PathBuf, PathBuf)> {
-    let directory = directory.map_or_else(state_directory, Path::to_owned);
+fn own(tls: &settings::Tls) -> io::Result<(PathBuf, PathBuf)> {
+    let directory = state_directory(tls);
     let (certificate, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
     if !certificate.exists() || !key.exists() {
         fs::create_dir_all(&directory).map_err(in_file(&directory))?;
@@ -122,9 +126,12 @@ fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(in_file(path))
 }
 
-/// Where programs keep what they have made: the XDG base directories, and for root the place of
-/// services.
-fn state_directory() -> PathBuf {
+/// Where what was made or got is kept: as configured, else where programs do it, which are the XDG
+/// base directories, and for root the place of services.
+pub(crate) fn state_directory(tls: &settings::Tls) -> PathBuf {
+    if let Some(directory) = &tls.state_directory {
+        return directory.clone();
+    }
     let of_user = || {
         let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
         std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home)
