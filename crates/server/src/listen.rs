@@ -5,6 +5,7 @@
 mod renewal;
 mod turning;
 
+use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use twoport_proto::server::{Decision, Note};
 use crate::accounts::Accounts;
 use crate::acme;
 use crate::config::Config;
+use crate::config::listener::Door;
 use crate::limits::Census;
 use crate::log::{self, Who};
 use crate::serving::Serving;
@@ -45,8 +47,7 @@ const SWEEP: Duration = Duration::from_secs(3600);
 /// A server that listens. [`Server::run`] serves.
 #[derive(Debug)]
 pub struct Server {
-    /// Each with whether TLS comes first.
-    listeners: Vec<(TcpListener, bool)>,
+    listeners: Vec<(TcpListener, Door)>,
     addresses: Vec<SocketAddr>,
     implicit_addresses: Vec<SocketAddr>,
     shared: Arc<Shared>,
@@ -71,21 +72,19 @@ impl Server {
     /// # Errors
     /// What the system says, with the address.
     pub fn bind(config: Config, accounts: Accounts) -> io::Result<Self> {
-        let listeners: Vec<_> = match &config.server.listen {
-            Some(addresses) => {
-                addresses.iter().map(|address| listen(*address)).collect::<io::Result<_>>()?
-            }
-            None => listen_anywhere(21).or_else(|_| listen_anywhere(2121))?,
+        let mut listeners = Vec::new();
+        for (door, _) in config.doors() {
+            let opened = match door.address {
+                Some(address) => vec![listen(address)?],
+                None => listen_anywhere(21).or_else(|_| listen_anywhere(2121))?,
+            };
+            listeners.extend(opened.into_iter().map(|listener| (listener, door)));
+        }
+        let bound = |implicit: bool| {
+            let these = listeners.iter().filter(move |(_, door)| door.implicit == implicit);
+            these.map(|(listener, _)| listener.local_addr()).collect::<io::Result<_>>()
         };
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
-        let implicit = &config.tls.implicit_tls;
-        let implicit: Vec<_> =
-            implicit.iter().map(|address| listen(*address)).collect::<io::Result<_>>()?;
-        let implicit_addresses =
-            implicit.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
-        let in_clear = listeners.into_iter().map(|listener| (listener, false));
-        let listeners =
-            in_clear.chain(implicit.into_iter().map(|listener| (listener, true))).collect();
+        let (addresses, implicit_addresses) = (bound(false)?, bound(true)?);
         let serving = Arc::new(Serving::new(config, accounts, None)?);
         let shared = Shared {
             serving: watch::Sender::new(serving),
@@ -124,8 +123,8 @@ impl Server {
     /// Serves until it is stopped and the last session has ended.
     pub async fn run(self) {
         let mut accepting = JoinSet::new();
-        for (listener, implicit) in self.listeners {
-            accepting.spawn(accept(listener, implicit, Arc::clone(&self.shared)));
+        for (listener, door) in self.listeners {
+            accepting.spawn(accept(listener, door, Arc::clone(&self.shared)));
         }
         accepting.spawn(sweep(Arc::clone(&self.shared)));
         accepting.spawn(renewal::run(Arc::clone(&self.shared)));
@@ -165,8 +164,10 @@ impl Handle {
     /// A file of the configuration cannot be opened; the old one stays in force.
     pub fn reload(&self, config: Config, accounts: Accounts) -> io::Result<()> {
         let former = self.0.serving.borrow().clone();
-        if config.server.listen != former.config().server.listen {
-            tracing::warn!(target: "twoport", "a new `listen` takes effect at the next start");
+        let doors = |config: &Config| config.doors().into_iter().map(|(door, _)| door).collect();
+        let (new, old): (HashSet<Door>, HashSet<Door>) = (doors(&config), doors(former.config()));
+        if new != old {
+            tracing::warn!(target: "twoport", "other addresses to listen at take effect at the next start");
         }
         let serving = Serving::new(config, accounts, Some(&former))?;
         self.0.serving.send_replace(Arc::new(serving));
@@ -180,10 +181,10 @@ impl Handle {
     }
 }
 
-async fn accept(listener: TcpListener, implicit: bool, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, door: Door, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => welcome(stream, canonical(peer), implicit, &shared),
+            Ok((stream, peer)) => welcome(stream, canonical(peer), door, &shared),
             // Descriptors ran out, most likely: serving those who are in frees some.
             Err(error) => {
                 tracing::error!(target: "twoport", %error, "a connection was not accepted");
@@ -194,17 +195,17 @@ async fn accept(listener: TcpListener, implicit: bool, shared: Arc<Shared>) {
 }
 
 /// Finds out whose connection it is: a trusted load balancer says so before anything else.
-fn welcome(stream: TcpStream, peer: SocketAddr, implicit: bool, shared: &Arc<Shared>) {
+fn welcome(stream: TcpStream, peer: SocketAddr, door: Door, shared: &Arc<Shared>) {
     if !shared.serving.borrow().trusted_proxies.contain(peer.ip()) {
-        return admit(stream, peer, None, implicit, shared);
+        return admit(stream, peer, None, door, shared);
     }
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         match proxy::read_header(&stream, proxy::PATIENCE).await {
-            Ok(ends) => admit(stream, proxy::source(ends, peer), ends, implicit, &shared),
+            Ok(ends) => admit(stream, proxy::source(ends, peer), ends, door, &shared),
             Err(reason) => {
                 let number = shared.sessions.fetch_add(1, Ordering::Relaxed) + 1;
-                refuse(stream, peer, number, implicit, reason);
+                refuse(stream, peer, number, door.implicit, reason);
             }
         }
     });
@@ -214,10 +215,12 @@ fn admit(
     stream: TcpStream,
     peer: SocketAddr,
     ends: Option<Ends>,
-    implicit: bool,
+    door: Door,
     shared: &Arc<Shared>,
 ) {
     let serving = Arc::clone(&shared.serving.borrow());
+    // Each open socket is a door of the configuration in force, which takes over those of the last.
+    let Some(policy) = serving.policy(&door) else { return };
     let number = shared.sessions.fetch_add(1, Ordering::Relaxed) + 1;
     match shared.census.enter(peer.ip(), &serving.most) {
         Ok(place) => {
@@ -225,11 +228,11 @@ fn admit(
             // A connection that is gone before it began is nobody's loss.
             if let Ok(stream) = ControlStream::new(stream, serving.keep_alive) {
                 let stream = stream.on_behalf_of(ends);
-                let driver = Driver::new(stream, implicit, number, serving, place, stop);
+                let driver = Driver::new(stream, (door, policy), number, serving, place, stop);
                 tokio::spawn(driver.run());
             }
         }
-        Err(reason) => refuse(stream, peer, number, implicit, reason),
+        Err(reason) => refuse(stream, peer, number, door.implicit, reason),
     }
 }
 

@@ -15,12 +15,13 @@ use twoport_net::clock;
 use twoport_net::data::ports::Ports;
 use twoport_net::tls::keys::TicketKeys;
 use twoport_net::tls::tickets::Binder;
-use twoport_proto::server::{Policy, Requirement};
+use twoport_proto::server::Policy;
 
 use crate::accounts::{Account, Accounts};
-use crate::config::Config;
+use crate::config::listener::Door;
 use crate::config::networks::Networks;
 use crate::config::words::ForeignData;
+use crate::config::{Config, settings};
 use crate::limits::Most;
 use crate::log::Xferlog;
 use crate::storage::disk::Options;
@@ -35,8 +36,8 @@ const CHECKS: usize = 4;
 /// A configuration in force.
 #[derive(Clone, Debug)]
 pub struct Serving {
-    /// The rules of a session.
-    pub policy: Arc<Policy>,
+    /// The rules of a session, at each door.
+    policies: HashMap<Door, Arc<Policy>>,
     /// Who may log in.
     pub accounts: Arc<Accounts>,
     /// The passive ports.
@@ -73,6 +74,10 @@ impl Serving {
     /// # Errors
     /// A file that cannot be opened.
     pub fn new(config: Config, accounts: Accounts, former: Option<&Self>) -> io::Result<Self> {
+        let config = match former {
+            Some(former) => config.with_doors_of(&former.config),
+            None => config,
+        };
         let range = config.data.passive_ports;
         let ports = match former {
             Some(former) if former.config.data.passive_ports == range => former.ports.clone(),
@@ -81,7 +86,7 @@ impl Serving {
         let xferlog = config.log.xferlog.as_deref().map(Xferlog::open).transpose()?.map(Arc::new);
         let limits = &config.limits;
         Ok(Self {
-            policy: Arc::new(policy(&config)),
+            policies: policies(&config),
             accounts: Arc::new(accounts),
             ports,
             most: Most {
@@ -103,6 +108,13 @@ impl Serving {
             disks: Arc::default(),
             config: Arc::new(config),
         })
+    }
+
+    /// The rules of sessions that come in by this door; none where the configuration has no such
+    /// door.
+    #[must_use]
+    pub fn policy(&self, door: &Door) -> Option<Arc<Policy>> {
+        self.policies.get(door).cloned()
     }
 
     /// The same with other certificates.
@@ -174,7 +186,7 @@ impl Serving {
 
 /// The former one if the file of its keys is the same: tickets are out.
 fn binder(config: &Config, former: Option<&Serving>) -> io::Result<Option<Arc<Binder>>> {
-    if tls::requirement(config) == Requirement::Off {
+    if !tls::is_on(config) {
         return Ok(None);
     }
     let file = config.tls.ticket_keys.clone();
@@ -187,7 +199,12 @@ fn binder(config: &Config, former: Option<&Serving>) -> io::Result<Option<Arc<Bi
     }
 }
 
-fn policy(config: &Config) -> Policy {
+fn policies(config: &Config) -> HashMap<Door, Arc<Policy>> {
+    let doors = config.doors().into_iter();
+    doors.map(|(door, tls)| (door, Arc::new(policy(config, tls)))).collect()
+}
+
+fn policy(config: &Config, tls: &settings::Tls) -> Policy {
     let (timeouts, limits, data) = (&config.timeouts, &config.limits, &config.data);
     Policy {
         greeting: config.server.banner.clone().into_bytes(),
@@ -200,9 +217,9 @@ fn policy(config: &Config) -> Policy {
         login_delay_max: limits.login_delay_max,
         active: data.active,
         foreign_data: data.foreign_data == ForeignData::Allow,
-        tls: tls::requirement(config),
-        data_tls: config.tls.data_tls.into(),
-        clear_commands: config.tls.clear_commands,
+        tls: tls::requirement(tls),
+        data_tls: tls.data_tls.into(),
+        clear_commands: tls.clear_commands,
         ..Policy::default()
     }
 }

@@ -18,17 +18,19 @@ use twoport_net::clock;
 use twoport_net::control::ControlStream;
 use twoport_net::pump::blocking;
 use twoport_net::tls::TlsError;
+use twoport_net::tls::accept::Reuse;
 use twoport_net::tls::tickets::{Identity, SessionTls};
 use twoport_proto::code::Code;
 use twoport_proto::reason::Reason;
 use twoport_proto::server::{
-    DataEvent, Decision, Effect, Grant, Input, Job, Note, Outcome, Session, Ticket,
+    DataEvent, Decision, Effect, Grant, Input, Job, Note, Outcome, Policy, Session, Ticket,
 };
 use twoport_proto::time::Time;
 
 use self::channel::Channel;
 use self::control::Control;
 use self::work::{Finished, Moving, Phase, Slot};
+use crate::config::listener::Door;
 use crate::job;
 use crate::limits::Place;
 use crate::log::{self, Transferred, Who};
@@ -64,10 +66,10 @@ pub(crate) struct Driver {
     moving: Moving,
     inputs: VecDeque<Input>,
     stop: watch::Receiver<Stop>,
-    /// TLS with tickets of this session's own, once it is needed.
-    tls: Option<SessionTls>,
-    /// Whether TLS comes before the greeting.
-    implicit: bool,
+    /// TLS with tickets of this session's own, once it is needed, and what is asked of data.
+    tls: Option<(SessionTls, Reuse)>,
+    /// How the client came in.
+    door: Door,
     open: bool,
 }
 
@@ -75,15 +77,15 @@ impl Driver {
     /// A session on a connection just accepted.
     pub(crate) fn new(
         stream: ControlStream,
-        implicit: bool,
+        (door, policy): (Door, Arc<Policy>),
         number: u64,
         serving: Arc<Serving>,
         place: Place,
         stop: watch::Receiver<Stop>,
     ) -> Self {
         let (local, peer) = (stream.local(), stream.peer());
-        let begin = if implicit { Session::implicit } else { Session::new };
-        let session = begin(Arc::clone(&serving.policy), local, peer, clock::now());
+        let begin = if door.implicit { Session::implicit } else { Session::new };
+        let session = begin(policy, local, peer, clock::now());
         let who = Who { session: number, peer: peer.ip(), user: None, anonymous: false };
         Self {
             session,
@@ -99,14 +101,14 @@ impl Driver {
             inputs: VecDeque::new(),
             stop,
             tls: None,
-            implicit,
+            door,
             open: true,
         }
     }
 
     /// Runs the session to its end.
     pub(crate) async fn run(mut self) {
-        if self.implicit
+        if self.door.implicit
             && let Err(reason) = self.begin_tls().await
         {
             return log::note(&self.who, &Note::why(Decision::Close, "session", reason));
@@ -129,13 +131,15 @@ impl Driver {
     }
 
     async fn begin_tls(&mut self) -> Result<(), Reason> {
-        let (Some(tls), Some(binder)) = (&self.serving.tls, &self.serving.binder) else {
+        let tls = self.serving.tls.as_ref().and_then(|tls| tls.at(&self.door));
+        let (Some(tls), Some(binder)) = (tls, &self.serving.binder) else {
             return Err(Reason::TlsUnavailable);
         };
         let identity = Identity::random().map_err(|_| Reason::LocalError)?;
         let own = binder.bind(identity, &tls.config);
+        let reuse = tls.reuse;
         let begun = self.control.secure(Arc::clone(&own.control)).await;
-        self.tls = Some(own);
+        self.tls = Some((own, reuse));
         begun.map_err(|error| self.tls_failed(&error))
     }
 
@@ -204,10 +208,10 @@ impl Driver {
                 }
                 Effect::StopTls => self.control.lay_bare().await,
                 Effect::Secure => {
-                    if let (Some(tls), Some(own)) = (&self.serving.tls, &self.tls) {
+                    if let Some((own, reuse)) = &self.tls {
                         let receives = matches!(self.moving.opened, Some((_, Opened::Write(_))));
                         let config = if receives { &own.receiving } else { &own.sending };
-                        self.transfer = self.channel.secure(Arc::clone(config), tls.reuse);
+                        self.transfer = self.channel.secure(Arc::clone(config), *reuse);
                     }
                 }
                 Effect::Dial(target) => self.transfer = self.channel.dial(target),

@@ -5,14 +5,15 @@
 mod certificates;
 pub(crate) mod watch;
 
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
-use rustls::server::WebPkiClientVerifier;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 
 use twoport_net::tls::ALPN;
@@ -23,20 +24,35 @@ pub(crate) use self::certificates::state_directory;
 use self::certificates::{BySni, Loaded};
 use self::watch::Stamp;
 use crate::acme::kept::Kept;
-use crate::config::Config;
+use crate::config::listener::Door;
 use crate::config::words::ClientCertificates;
+use crate::config::{Config, settings};
 
 /// TLS as it is configured, ready for handshakes.
 #[derive(Clone)]
 pub struct Tls {
-    /// What handshakes need.
-    pub config: Arc<ServerConfig>,
-    /// What is asked of data connections.
-    pub reuse: Reuse,
+    /// What handshakes need, at each door that has TLS.
+    doors: HashMap<Door, Terms>,
     /// The SHA-256 of each certificate, in hexadecimal, for those who pin it.
     pub fingerprints: Vec<String>,
     /// The files it was made of, as they were.
     pub(crate) stamp: Stamp,
+}
+
+/// TLS at one door.
+#[derive(Clone)]
+pub struct Terms {
+    /// What handshakes need.
+    pub config: Arc<ServerConfig>,
+    /// What is asked of data connections.
+    pub reuse: Reuse,
+}
+
+/// Keys are in there.
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms").field("reuse", &self.reuse).finish_non_exhaustive()
+    }
 }
 
 /// Keys are in there.
@@ -46,17 +62,22 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Whether TLS is on: as configured, or, left to itself, where a certificate is given.
+/// Whether TLS is on at a door: as configured, or, left to itself, where a certificate is given.
 #[must_use]
-pub fn requirement(config: &Config) -> Requirement {
-    let tls = &config.tls;
+pub fn requirement(tls: &settings::Tls) -> Requirement {
     let has_certificate = !tls.certificate.is_empty() || !tls.acme.is_empty();
     let default = if has_certificate || !tls.implicit_tls.is_empty() {
         Requirement::Optional
     } else {
         Requirement::Off
     };
-    config.tls.tls.map_or(default, Into::into)
+    tls.tls.map_or(default, Into::into)
+}
+
+/// Whether TLS is on at any door.
+#[must_use]
+pub fn is_on(config: &Config) -> bool {
+    config.doors().iter().any(|(_, tls)| requirement(tls) != Requirement::Off)
 }
 
 impl Tls {
@@ -66,37 +87,55 @@ impl Tls {
     /// # Errors
     /// A file that cannot be read, a key that does not fit its certificate.
     pub fn load(config: &Config) -> io::Result<Option<Self>> {
-        if requirement(config) == Requirement::Off {
+        if !is_on(config) {
             return Ok(None);
         }
         let provider = Arc::new(aws_lc_rs::default_provider());
         let pairs = certificates::pairs(&config.tls)?;
         let files = pairs.iter().flat_map(|(certificate, key)| [certificate, key]);
         // Before they are read: what changes while they are is seen at the next look.
-        let files = files.chain(&config.tls.client_ca).cloned();
+        let doors = config.doors();
+        let authorities: BTreeSet<_> =
+            doors.iter().filter_map(|(_, tls)| tls.client_ca.clone()).collect();
         let kept = Kept::of(&config.tls);
-        let stamp = Stamp::of(files.chain(kept.certificates()));
-        let loaded = certificates::load(&pairs, &provider)?;
-        let versions = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&TLS13, &TLS12])
-            .map_err(io::Error::other)?;
-        let verified = match (&config.tls.client_ca, config.tls.client_certificates) {
-            (_, ClientCertificates::Off) | (None, _) => versions.with_no_client_auth(),
-            (Some(authority), wish) => {
-                let roots = Arc::new(certificates::roots(authority)?);
-                let mut verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
-                if wish == ClientCertificates::Request {
-                    verifier = verifier.allow_unauthenticated();
-                }
-                versions.with_client_cert_verifier(verifier.build().map_err(in_file(authority))?)
-            }
-        };
-        let Loaded { keys, fingerprints } = loaded;
-        let mut tls = verified.with_cert_resolver(Arc::new(BySni::new(keys)));
-        tls.alpn_protocols = ALPN.iter().map(|protocol| protocol.to_vec()).collect();
-        let reuse = config.tls.require_reuse.into();
-        Ok(Some(Self { config: Arc::new(tls), reuse, fingerprints, stamp }))
+        let stamp = Stamp::of(files.cloned().chain(authorities).chain(kept.certificates()));
+        let Loaded { keys, fingerprints } = certificates::load(&pairs, &provider)?;
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::new(BySni::new(keys));
+        let with_tls = doors.into_iter().filter(|(_, tls)| requirement(tls) != Requirement::Off);
+        let doors = with_tls.map(|(door, tls)| Ok((door, terms(tls, &provider, &resolver)?)));
+        Ok(Some(Self { doors: doors.collect::<io::Result<_>>()?, fingerprints, stamp }))
     }
+
+    /// TLS at a door, where it is on.
+    #[must_use]
+    pub fn at(&self, door: &Door) -> Option<&Terms> {
+        self.doors.get(door)
+    }
+}
+
+fn terms(
+    tls: &settings::Tls,
+    provider: &Arc<CryptoProvider>,
+    resolver: &Arc<dyn ResolvesServerCert>,
+) -> io::Result<Terms> {
+    let versions = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(io::Error::other)?;
+    let verified = match (&tls.client_ca, tls.client_certificates) {
+        (_, ClientCertificates::Off) | (None, _) => versions.with_no_client_auth(),
+        (Some(authority), wish) => {
+            let roots = Arc::new(certificates::roots(authority)?);
+            let mut verifier =
+                WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+            if wish == ClientCertificates::Request {
+                verifier = verifier.allow_unauthenticated();
+            }
+            versions.with_client_cert_verifier(verifier.build().map_err(in_file(authority))?)
+        }
+    };
+    let mut config = verified.with_cert_resolver(Arc::clone(resolver));
+    config.alpn_protocols = ALPN.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(Terms { config: Arc::new(config), reuse: tls.require_reuse.into() })
 }
 
 pub(crate) fn in_file<E: fmt::Display>(path: &Path) -> impl Fn(E) -> io::Error {

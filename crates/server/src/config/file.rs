@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::account::{self, AccountEntry};
+use super::listener::{self, Written};
 use super::problem::{Place, Problem, nearest};
 use super::settings::{SECTIONS, Setting, TABLE};
 use super::value::{Toml, Wrong};
@@ -29,6 +30,8 @@ pub(super) struct Contents {
     pub(super) settings: Vec<(&'static Setting, String, Place)>,
     /// Accounts, in the order of the file.
     pub(super) accounts: Vec<AccountEntry>,
+    /// Listeners, in the order of the file.
+    pub(super) listeners: Vec<Written>,
     /// What is wrong, in the order of the file.
     pub(super) problems: Vec<Problem>,
 }
@@ -83,11 +86,12 @@ impl Document<'_> {
 pub(super) fn read(file: &Path, text: &str, accounts_only: bool) -> Contents {
     let mut document = Document { file: Arc::new(file.to_owned()), text, problems: Vec::new() };
     let (table, errors) = DeTable::parse_recoverable(text);
-    let (mut settings, mut accounts) = (Vec::new(), Vec::new());
+    let (mut settings, mut accounts, mut listeners) = (Vec::new(), Vec::new(), Vec::new());
     for (name, value) in table.get_ref() {
         let start = name.span().start;
         match name.get_ref().as_ref() {
             "account" => read_accounts(&mut document, value, &mut accounts),
+            "listener" if !accounts_only => read_listeners(&mut document, value, &mut listeners),
             section if !accounts_only && SECTIONS.iter().any(|s| s.name == section) => {
                 read_section(&mut document, section, value, &mut settings);
             }
@@ -97,16 +101,38 @@ pub(super) fn read(file: &Path, text: &str, accounts_only: bool) -> Contents {
     document.report_syntax(&errors);
     document.problems.sort_by_key(|(byte, _)| *byte);
     let problems = document.problems.into_iter().map(|(_, problem)| problem).collect();
-    Contents { settings, accounts, problems }
+    Contents { settings, accounts, listeners, problems }
 }
 
 fn read_accounts(document: &mut Document<'_>, value: &Node<'_>, into: &mut Vec<AccountEntry>) {
-    let DeValue::Array(tables) = value.get_ref() else {
-        let wrong =
-            Wrong::new("not a list of tables", "begin each account with a line [[account]]");
-        return document.report(value.span().start, "account", wrong);
+    into.extend(
+        tables(document, value, "account").filter_map(|table| account::read(document, table)),
+    );
+}
+
+fn read_listeners(document: &mut Document<'_>, value: &Node<'_>, into: &mut Vec<Written>) {
+    for table in tables(document, value, "listener") {
+        let mut settings = Vec::new();
+        read_settings(document, ("listener", listener::rows), table, &mut settings);
+        into.push(Written { settings, place: document.place(table.span().start) });
+    }
+}
+
+/// The tables of a list; what is none is reported.
+fn tables<'a, 'd>(
+    document: &mut Document<'_>,
+    value: &'a Node<'d>,
+    name: &str,
+) -> impl Iterator<Item = &'a Node<'d>> + use<'a, 'd> {
+    let tables = match value.get_ref() {
+        DeValue::Array(tables) => Some(tables),
+        _ => {
+            let remedy = format!("begin each {name} with a line [[{name}]]");
+            document.report(value.span().start, name, Wrong::new("not a list of tables", remedy));
+            None
+        }
     };
-    into.extend(tables.iter().filter_map(|table| account::read(document, table)));
+    tables.into_iter().flatten()
 }
 
 fn read_section(
@@ -115,15 +141,25 @@ fn read_section(
     value: &Node<'_>,
     into: &mut Vec<(&'static Setting, String, Place)>,
 ) {
-    let DeValue::Table(keys) = value.get_ref() else {
+    let rows = || TABLE.iter().filter(|setting| setting.section == section);
+    read_settings(document, (section, rows), value, into);
+}
+
+/// Reads the settings of a table, which may be those of `rows`.
+fn read_settings<R: Iterator<Item = &'static Setting>>(
+    document: &mut Document<'_>,
+    (section, rows): (&str, impl Fn() -> R),
+    table: &Node<'_>,
+    into: &mut Vec<(&'static Setting, String, Place)>,
+) {
+    let DeValue::Table(keys) = table.get_ref() else {
         let wrong = Wrong::new("not a section", format!("write [{section}] on a line of its own"));
-        return document.report(value.span().start, section, wrong);
+        return document.report(table.span().start, section, wrong);
     };
-    let of_section = || TABLE.iter().filter(|setting| setting.section == section);
     for (key, value) in keys {
         let name = key.get_ref().as_ref();
-        let Some(setting) = of_section().find(|setting| setting.key == name) else {
-            document.unknown(key.span().start, name, section, of_section().map(|s| s.key));
+        let Some(setting) = rows().find(|setting| setting.key == name) else {
+            document.unknown(key.span().start, name, section, rows().map(|s| s.key));
             continue;
         };
         match setting_text(setting, value) {
@@ -138,7 +174,7 @@ fn unknown_section(document: &mut Document<'_>, byte: usize, name: &str, account
         let wrong = Wrong::new("unknown key", "an account file holds [[account]] tables only");
         return document.report(byte, name, wrong);
     }
-    let names = || SECTIONS.iter().map(|section| section.name).chain(["account"]);
+    let names = || SECTIONS.iter().map(|section| section.name).chain(["account", "listener"]);
     let remedy = match (Setting::find(name), nearest(name, names())) {
         (Some(setting), _) => format!("it belongs in [{}]", setting.section),
         (None, Some(near)) => format!("did you mean {near}?"),

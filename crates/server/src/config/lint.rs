@@ -2,8 +2,8 @@
 //!
 //! A contradiction forbids to start, a warning does not. No file but the kernel's port range is read.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use twoport_net::data::ports::HELPER_PORTS;
 use twoport_proto::server::Requirement;
@@ -13,8 +13,8 @@ use super::ports::Ports;
 use super::problem::{Place, Problem};
 use super::value::Wrong;
 use super::words::{Anonymous, ClientCertificates, TlsPolicy};
-use super::{Config, is_anonymous};
-use crate::tls::requirement;
+use super::{Config, is_anonymous, settings};
+use crate::tls::{is_on, requirement};
 
 type Places = BTreeMap<&'static str, Place>;
 
@@ -27,35 +27,66 @@ pub(super) fn contradictions(config: &Config, places: &Places) -> Vec<Problem> {
         let wrong = Wrong::new(what, "lower login-delay, or raise login-delay-max");
         problems.push(Problem::new(places.get("login-delay").cloned(), "login-delay", wrong));
     }
-    problems.extend(tls(config, places));
+    let tls = &config.tls;
+    if tls.certificate.len() != tls.key.len() {
+        let what = "there are not as many keys as certificates";
+        let wrong = Wrong::new(what, "give each certificate its key, in the same order");
+        problems.push(Problem::new(places.get("key").cloned(), "key", wrong));
+    }
+    if !tls.acme.is_empty() && !is_on(config) {
+        let remedy = "leave tls out, or set it to \"optional\" or \"required\"";
+        let wrong = Wrong::new("nobody would see the certificate", remedy);
+        problems.push(Problem::new(places.get("acme").cloned(), "acme", wrong));
+    }
+    if config.doors().iter().any(|(_, of_door)| std::ptr::eq(*of_door, tls)) {
+        problems.extend(of_tls(tls, |key| places.get(key).cloned()));
+    }
+    for listener in &config.listener {
+        problems.extend(of_tls(&listener.tls, |key| Some(listener.place(key))));
+    }
+    problems.extend(same_address(config, places));
     problems
 }
 
-fn tls(config: &Config, places: &Places) -> Vec<Problem> {
-    let tls = &config.tls;
+/// What contradicts itself in `[tls]`, or at a listener.
+fn of_tls(tls: &settings::Tls, place: impl Fn(&'static str) -> Option<Place>) -> Vec<Problem> {
     let problem = |key: &'static str, what: &str, remedy: &str| {
-        Problem::new(places.get(key).cloned(), key, Wrong::new(what, remedy))
+        Problem::new(place(key), key, Wrong::new(what, remedy))
     };
     let mut problems = Vec::new();
-    if tls.certificate.len() != tls.key.len() {
-        let what = "there are not as many keys as certificates";
-        problems.push(problem("key", what, "give each certificate its key, in the same order"));
-    }
     if tls.client_certificates != ClientCertificates::Off && tls.client_ca.is_none() {
         let what = "no authority is named that could have signed client certificates";
         problems.push(problem("client-certificates", what, "name a file with client-ca"));
     }
-    if !tls.acme.is_empty() && requirement(config) == Requirement::Off {
-        let what = "nobody would see the certificate";
-        problems.push(problem(
-            "acme",
-            what,
-            "leave tls out, or set it to \"optional\" or \"required\"",
-        ));
-    }
-    if tls.data_tls == TlsPolicy::Required && requirement(config) == Requirement::Off {
+    let remedy = "set tls to \"optional\" or \"required\"";
+    if tls.data_tls == TlsPolicy::Required && requirement(tls) == Requirement::Off {
         let what = "data cannot be under TLS where the control connection cannot";
-        problems.push(problem("data-tls", what, "set tls to \"optional\" or \"required\""));
+        problems.push(problem("data-tls", what, remedy));
+    }
+    if !tls.implicit_tls.is_empty() && requirement(tls) == Requirement::Off {
+        problems.push(problem("implicit-tls", "there is no TLS with tls = \"off\"", remedy));
+    }
+    problems
+}
+
+/// Addresses at which two listeners would be. Port 0 is another one each time.
+fn same_address(config: &Config, places: &Places) -> Vec<Problem> {
+    let mut seen = BTreeSet::new();
+    let mut problems = Vec::new();
+    let mut look = |listen: &[SocketAddr], tls: &settings::Tls, place: Option<Place>| {
+        let all = listen.iter().chain(&tls.implicit_tls).filter(|address| address.port() != 0);
+        for address in all {
+            if !seen.insert(*address) {
+                let what = format!("{address} is there twice");
+                let wrong = Wrong::new(what, "remove one of them");
+                problems.push(Problem::new(place.clone(), "listen", wrong));
+            }
+        }
+    };
+    let listen = config.server.listen.as_deref().unwrap_or_default();
+    look(listen, &config.tls, places.get("listen").or_else(|| places.get("implicit-tls")).cloned());
+    for listener in &config.listener {
+        look(&listener.listen, &listener.tls, Some(listener.place("listen")));
     }
     problems
 }

@@ -11,6 +11,7 @@
 pub mod account;
 mod file;
 mod lint;
+pub mod listener;
 pub mod names;
 pub mod networks;
 pub mod ports;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use account::AccountEntry;
+use listener::{Door, Listener, Written};
 use problem::{Place, Problem, Problems};
 pub use settings::{Accounts, Data, Limits, Log, Server, Storage, Timeouts, Tls};
 use settings::{Setting, TABLE};
@@ -48,6 +50,10 @@ pub struct Config {
     /// The `[[account]]` tables and the accounts of the command line. Those of the account file
     /// are not among them: [`crate::accounts::Accounts::load`] reads it.
     pub account: Vec<AccountEntry>,
+    /// The `[[listener]]` tables.
+    pub listener: Vec<Listener>,
+    /// What an earlier configuration said of sockets that are still open.
+    kept: Vec<(Door, Tls)>,
 }
 
 impl Config {
@@ -63,6 +69,8 @@ impl Config {
             storage: Storage::default(),
             log: Log::default(),
             account: Vec::new(),
+            listener: Vec::new(),
+            kept: Vec::new(),
         }
     }
 }
@@ -85,6 +93,8 @@ pub struct Draft {
     config: Config,
     places: BTreeMap<&'static str, Place>,
     problems: Vec<Problem>,
+    /// Listeners with where relative paths in them start.
+    listeners: Vec<(Written, PathBuf)>,
 }
 
 impl Draft {
@@ -117,6 +127,7 @@ impl Draft {
         wrongs.sort_by(|a, b| a.place.cmp(&b.place));
         self.problems.append(&mut wrongs);
         self.config.account.extend(contents.accounts);
+        self.listeners.extend(contents.listeners.into_iter().map(|it| (it, base.to_owned())));
     }
 
     /// Takes the value of a flag.
@@ -151,6 +162,12 @@ impl Draft {
 
     /// The configuration and its warnings, or all that is wrong.
     pub fn finish(mut self) -> Result<(Config, Vec<Problem>), Problems> {
+        for (written, base) in &self.listeners {
+            match written.resolve(&self.config, base) {
+                Ok(listener) => self.config.listener.push(listener),
+                Err(problem) => self.problems.push(problem),
+            }
+        }
         self.problems.extend(lint::contradictions(&self.config, &self.places));
         if !self.problems.is_empty() {
             return Err(Problems(self.problems));

@@ -6,8 +6,10 @@ use std::time::Duration;
 use super::account::permission_words;
 use super::ports::Ports;
 use super::settings::Setting;
-use super::words::{Anonymous, ForeignData, LogFormat};
+use super::words::{Anonymous, ForeignData, LogFormat, RequireReuse};
 use super::*;
+use crate::tls::requirement;
+use twoport_proto::server::Requirement;
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$\
                     +/Vqx9bn5jVIUb2AVt+I0mA4TMZfmeUHIYGZ1nCyXaE";
@@ -99,7 +101,7 @@ F:16:18: public-address: \"ftp.example.com\" is not an IP address; write an IP a
 F:18:10: listen: \"localhost:21\" is not an address with a port; write an address and a port such as \"0.0.0.0:2121\" or \"[::]:2121\", or \"auto\"
 F:20:14: log-format: it is a number; write \"human\" or \"json\"
 F:21:1: colour: unknown key in [log]; the keys are log-format, xferlog
-F:22:2: colours: unknown section; the sections are server, accounts, data, tls, limits, timeouts, storage, log, account";
+F:22:2: colours: unknown section; the sections are server, accounts, data, tls, limits, timeouts, storage, log, account, listener";
     assert_eq!(said(text), expected);
 }
 
@@ -135,6 +137,74 @@ fn settings_that_contradict_each_other_are_refused() {
     let visitors = format!("[accounts]\nanonymous = \"read\"\n{account}");
     assert!(said(&visitors).contains("F:3:1: account: \"ftp\" is a name of visitors"));
     assert!(said(&format!("{account}{account}")).starts_with("F:4:1: account: account \"ftp\""));
+}
+
+#[test]
+fn listeners_take_what_they_leave_out_from_the_section() {
+    let (config, _) = draft(
+        "[[listener]]\nlisten = [\"127.0.0.1:21\", \"[::1]:21\"]\ntls = \"off\"\n\
+         [[listener]]\nimplicit-tls = \"127.0.0.1:990\"\nrequire-reuse = \"required\"\n\
+         client-ca = \"ca.pem\"\n\
+         [tls]\nclear-commands = true\n",
+    )
+    .finish()
+    .unwrap();
+    let doors = config.doors();
+    let shown: Vec<_> = doors
+        .iter()
+        .map(|(door, tls)| (door.address.unwrap().to_string(), door.implicit, requirement(tls)))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("127.0.0.1:21".to_owned(), false, Requirement::Off),
+            ("[::1]:21".to_owned(), false, Requirement::Off),
+            ("127.0.0.1:990".to_owned(), true, Requirement::Optional)
+        ],
+        "and no port 21 of all addresses"
+    );
+    assert!(doors.iter().all(|(_, tls)| tls.clear_commands), "the section may come behind");
+    assert_eq!(doors[2].1.require_reuse, RequireReuse::Required);
+    assert_eq!(doors[2].1.client_ca.as_deref(), Some(Path::new("/etc/twoport/ca.pem")));
+    assert_eq!(Config::default().doors().len(), 1);
+}
+
+#[test]
+fn mistakes_in_listeners_are_named() {
+    assert_eq!(
+        said(
+            "[[listener]]\ntls = \"of\"\n[[listener]]\nlisten = \"127.0.0.1:21\"\ntsl = 1\n\
+             [[listener]]\nlisten = \"127.0.0.1:21\"\ntls = \"off\"\ndata-tls = \"required\"\n\
+             idle-timeout = 5\n[[listener]]\nimplicit-tls = \"127.0.0.1:990\"\ntls = \"off\"\n"
+        ),
+        "F:5:1: tsl: unknown key in [listener]; did you mean tls?\n\
+         F:10:1: idle-timeout: unknown key in [listener]; it belongs in [timeouts]\n\
+         F:2:7: tls: \"of\" is not one of the words; write \"auto\", \"off\", \"optional\" or \"required\"\n\
+         F:9:12: data-tls: data cannot be under TLS where the control connection cannot; set tls to \
+         \"optional\" or \"required\"\n\
+         F:12:16: implicit-tls: there is no TLS with tls = \"off\"; set tls to \"optional\" or \"required\"\n\
+         F:7:10: listen: 127.0.0.1:21 is there twice; remove one of them"
+    );
+    assert_eq!(
+        said("[[listener]]\nclear-commands = true\n"),
+        "F:1:1: listener: it listens nowhere; name an address and a port with listen or implicit-tls"
+    );
+    assert!(said("listener = 1\n").contains("begin each listener with a line [[listener]]"));
+}
+
+#[test]
+fn doors_outlive_the_configuration_that_opened_them() {
+    let listener = "[[listener]]\nlisten = \"127.0.0.1:21\"\ntls = \"required\"\n";
+    let config = |text: &str| draft(text).finish().unwrap().0;
+    let former = config(listener);
+    let now = config("[server]\nlisten = \"127.0.0.1:2121\"\n").with_doors_of(&former);
+    let again = Config::default().with_doors_of(&now);
+    for (config, count) in [(&now, 2), (&again, 3)] {
+        let doors = config.doors();
+        assert_eq!(doors.len(), count);
+        let kept = doors.iter().find(|(door, _)| door.address == "127.0.0.1:21".parse().ok());
+        assert_eq!(requirement(kept.unwrap().1), Requirement::Required, "as strict as it was");
+    }
 }
 
 #[test]

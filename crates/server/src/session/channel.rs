@@ -27,6 +27,7 @@ use twoport_proto::time::Time;
 
 use super::work::{Finished, Slot};
 use crate::config::networks::Networks;
+use crate::config::words::ForeignData;
 use crate::serving::Serving;
 
 /// How long an active connection may be in the making; the session's own deadline is shorter.
@@ -70,7 +71,7 @@ impl Channel {
             own: own.to_canonical(),
             peer: peer.ip().to_canonical(),
             announced,
-            foreign: serving.policy.foreign_data,
+            foreign: serving.config().data.foreign_data == ForeignData::Allow,
             from_port_20: serving.from_port_20,
             trusted_proxies: serving.trusted_proxies.clone(),
             lease: None,

@@ -11,11 +11,18 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
 use twoport_server::config::account::ACCOUNT_KEYS;
+use twoport_server::config::listener::LISTENER_KEYS;
 use twoport_server::config::settings::{SECTIONS, Setting, TABLE};
 
 use super::exit::Exit;
 use super::output;
 use super::{Failure, Outcome};
+
+/// What is to be known of `[[listener]]` tables.
+pub(crate) const ABOUT_LISTENERS: &str = "\
+Each table listens at the addresses of its own listen and implicit-tls, beside those of [server] and \
+[tls]. What it leaves out of the rest is as [tls] has it. Where there are such tables, listen in \
+[server] left alone means no address.";
 
 /// A manual page: its file name and its source.
 pub(crate) type Page = (String, String);
@@ -116,6 +123,8 @@ fn configuration() -> String {
         page.control("SH", [title.as_str()]);
         TABLE.iter().filter(|row| row.section == section.name).for_each(|row| item(&mut page, row));
     }
+    page.control("SH", ["[[listener]]: One table for each listener with rules of its own"]);
+    page.text([roman(format!("{ABOUT_LISTENERS} The keys are {}.", LISTENER_KEYS.join(", ")))]);
     page.control("SH", ["[[account]]: One table for each account"]);
     for row in ACCOUNT_KEYS {
         page.control("TP", []);

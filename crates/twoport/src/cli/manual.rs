@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use twoport_server::config::Draft;
 use twoport_server::config::account::ACCOUNT_KEYS;
+use twoport_server::config::listener::LISTENER_KEYS;
 use twoport_server::config::settings::{SECTIONS, Setting, TABLE};
 
 use super::exit::Exit;
-use super::man::pages;
+use super::man::{ABOUT_LISTENERS, pages};
 
 fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs")
@@ -38,6 +39,9 @@ finds every mistake in a file. This page is made from the table in
             page.push_str(&line(row));
         });
     }
+    page.push_str("\n## `[[listener]]`: one table for each listener with rules of its own\n\n");
+    let keys: Vec<_> = LISTENER_KEYS.iter().map(|key| format!("`{key}`")).collect();
+    writeln!(page, "{ABOUT_LISTENERS} The keys are {}.", keys.join(", ")).unwrap();
     page.push_str("\n## `[[account]]`: one table for each account\n\n");
     page.push_str("The same tables stand in an account file.\n\n");
     page.push_str("| key | default | what it says |\n|---|---|---|\n");
