@@ -44,8 +44,10 @@
 mod address;
 mod network;
 mod plan;
+pub mod play;
 mod process;
 mod rules;
+pub mod show;
 pub mod side;
 mod topology;
 

@@ -174,7 +174,8 @@ impl Node {
     }
 
     /// How other processes of this machine find the namespace while this one lives.
-    fn path(&self) -> String {
+    #[must_use]
+    pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.space.as_fd().as_raw_fd())
     }
 

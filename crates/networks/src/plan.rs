@@ -38,7 +38,7 @@ pub(crate) struct Link {
 /// A network.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// From the client to the server.
+    /// From the client to the server; a client beside the server comes last.
     pub(crate) hosts: Vec<Host>,
     pub(crate) links: Vec<Link>,
 }
@@ -87,7 +87,7 @@ impl Plan {
         plan.server_side(topology.server, &mut public);
         plan.hosts.insert(at, public);
         if inside {
-            plan.neighbour(at);
+            plan.neighbour();
         }
         plan
     }
@@ -150,12 +150,12 @@ impl Plan {
     }
 
     /// A client in the server's LAN, where the box then is a switch for both.
-    fn neighbour(&mut self, at: usize) {
+    fn neighbour(&mut self) {
         let lan = Lan { host: NEIGHBOUR, ..SERVER_PRIVATE };
         let mut client = Host::new("client");
         client.interface("eth0", (lan.host, lan.router.1), None);
         client.routes.push((ANY4, lan.router.0.into()));
-        self.hosts.insert(at, client);
+        self.hosts.push(client);
         for end in self.links.iter_mut().flat_map(|link| &mut link.ends) {
             if *end == ("server-box", "lan") {
                 end.1 = "lan1";

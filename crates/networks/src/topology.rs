@@ -73,6 +73,12 @@ impl Topology {
         }
     }
 
+    /// The family that arrives at the server when the client dials by one.
+    #[must_use]
+    pub fn reaches(&self, family: Family) -> Family {
+        if self.client.hosts == Hosts::Ipv6 { Family::V4 } else { family }
+    }
+
     /// Whether there is a client of this family in it.
     #[must_use]
     pub fn has(&self, family: Family) -> bool {

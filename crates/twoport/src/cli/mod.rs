@@ -9,6 +9,7 @@ mod client;
 mod exit;
 mod flags;
 mod get;
+mod lab;
 mod log;
 mod ls;
 mod man;
@@ -54,6 +55,7 @@ fn run(matches: &ArgMatches) -> Outcome {
         Some(("put", matches)) => put::run(matches),
         Some(("ls", matches)) => ls::run(matches),
         Some(("check", matches)) => check::run(matches),
+        Some(("lab", matches)) => lab::run(matches),
         Some(("account", matches)) => account::run(matches),
         Some(("completions", matches)) => man::completions(matches),
         Some(("man", matches)) => man::run(matches),
@@ -82,7 +84,17 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
-        .subcommands([serve(), get(), put(), ls(), check(), account(), completions(), man()])
+        .subcommands([
+            serve(),
+            get(),
+            put(),
+            ls(),
+            check(),
+            account(),
+            lab::command(),
+            completions(),
+            man(),
+        ])
 }
 
 fn serve() -> Command {
