@@ -1,18 +1,25 @@
 //! Certificates that are replaced while the server runs, in the ways that certbot, Kubernetes and
-//! people do it.
+//! people do it; and which one of several is shown.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::park_timeout;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use twoport_client::{Config, Error, Session, Tls, Trust, Url};
 use twoport_lab::foreign::clients::served::Served;
 use twoport_lab::foreign::servers::paper::Paper;
+use twoport_net::tls;
+use twoport_net::tls::connect::{certificates, config};
 
 /// A server whose certificate and key are links, as certbot leaves them.
 struct Site {
@@ -125,4 +132,50 @@ async fn a_directory_swapped_as_kubernetes_does_it() {
     site.point("..data", Path::new("..two"));
     site.logs("certificate, read again");
     site.connect(&site.papers[1].authority).await.unwrap();
+}
+
+/// The certificate that is shown to a client that says `host` before TLS, and `sni` in it.
+async fn shown(address: SocketAddr, host: Option<&str>, sni: Option<&str>) -> Vec<u8> {
+    let mut control = BufReader::new(TcpStream::connect(address).await.unwrap());
+    let host = host.map(|host| format!("HOST {host}"));
+    let mut line = String::new();
+    control.read_line(&mut line).await.unwrap();
+    for command in host.iter().map(String::as_str).chain(["AUTH TLS"]) {
+        control.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+        control.read_line(&mut line).await.unwrap();
+    }
+    assert!(line.ends_with("234 AUTH TLS successful.\r\n"), "{line}");
+    let mut config = config(&tls::trust::Trust::Anybody).unwrap();
+    config.enable_sni = sni.is_some();
+    let name = sni.unwrap_or("nobody.test").to_owned().try_into().unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    let stream = connector.connect(name, control.into_inner()).await.unwrap();
+    stream.get_ref().1.peer_certificates().unwrap().first().unwrap().to_vec()
+}
+
+#[tokio::test]
+async fn host_chooses_where_the_handshake_names_nobody() {
+    let (root, files) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut arguments: Vec<String> =
+        ["--user", "ann:secret", "--listen", "127.0.0.1:0"].map(Into::into).into();
+    let own = ["one.test", "two.test"].map(|name| {
+        let folder = files.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        let paper = Paper::make(&folder, [name.to_owned()]).unwrap();
+        let path = |path: &Path| path.to_str().unwrap().to_owned();
+        arguments.extend(["--certificate".into(), path(&paper.certificate)]);
+        arguments.extend(["--key".into(), path(&paper.key)]);
+        certificates(&paper.certificate).unwrap().first().unwrap().to_vec()
+    });
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let served = Served::start(root.path(), &arguments).unwrap();
+    let address = *served.addresses().first().unwrap();
+    let [one, two] = own;
+    assert_eq!(shown(address, None, None).await, one, "the first serves all others");
+    assert_eq!(shown(address, Some("two.test"), None).await, two);
+    assert_eq!(shown(address, Some("TWO.test"), None).await, two);
+    assert_eq!(shown(address, Some("three.test"), None).await, one);
+    assert_eq!(shown(address, Some("[::1]"), None).await, one);
+    assert_eq!(shown(address, Some("two.test"), Some("one.test")).await, one, "SNI counts more");
+    assert_eq!(shown(address, None, Some("two.test")).await, two);
 }

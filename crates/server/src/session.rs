@@ -136,7 +136,7 @@ impl Driver {
             return Err(Reason::TlsUnavailable);
         };
         let identity = Identity::random().map_err(|_| Reason::LocalError)?;
-        let own = binder.bind(identity, &tls.config);
+        let own = binder.bind(identity, &tls.for_host(self.session.host()));
         let reuse = tls.reuse;
         let begun = self.control.secure(Arc::clone(&own.control)).await;
         self.tls = Some((own, reuse));

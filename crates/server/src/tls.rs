@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 
 use twoport_net::tls::ALPN;
@@ -46,6 +46,23 @@ pub struct Terms {
     pub config: Arc<ServerConfig>,
     /// What is asked of data connections.
     pub reuse: Reuse,
+    certificates: BySni,
+}
+
+impl Terms {
+    /// What handshakes of a session need whose client has said in clear, by HOST, by which name it
+    /// knows the server. SNI counts more: it is what the client compares the certificate with.
+    #[must_use]
+    pub(crate) fn for_host(&self, host: Option<&[u8]>) -> Arc<ServerConfig> {
+        match host.and_then(|host| self.certificates.with_default(host)) {
+            Some(certificates) => {
+                let mut config = ServerConfig::clone(&self.config);
+                config.cert_resolver = Arc::new(certificates);
+                Arc::new(config)
+            }
+            None => Arc::clone(&self.config),
+        }
+    }
 }
 
 /// Keys are in there.
@@ -100,9 +117,9 @@ impl Tls {
         let kept = Kept::of(&config.tls);
         let stamp = Stamp::of(files.cloned().chain(authorities).chain(kept.certificates()));
         let Loaded { keys, fingerprints } = certificates::load(&pairs, &provider)?;
-        let resolver: Arc<dyn ResolvesServerCert> = Arc::new(BySni::new(keys));
+        let shown = BySni::new(keys);
         let with_tls = doors.into_iter().filter(|(_, tls)| requirement(tls) != Requirement::Off);
-        let doors = with_tls.map(|(door, tls)| Ok((door, terms(tls, &provider, &resolver)?)));
+        let doors = with_tls.map(|(door, tls)| Ok((door, terms(tls, &provider, &shown)?)));
         Ok(Some(Self { doors: doors.collect::<io::Result<_>>()?, fingerprints, stamp }))
     }
 
@@ -116,7 +133,7 @@ impl Tls {
 fn terms(
     tls: &settings::Tls,
     provider: &Arc<CryptoProvider>,
-    resolver: &Arc<dyn ResolvesServerCert>,
+    certificates: &BySni,
 ) -> io::Result<Terms> {
     let versions = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&[&TLS13, &TLS12])
@@ -133,9 +150,10 @@ fn terms(
             versions.with_client_cert_verifier(verifier.build().map_err(in_file(authority))?)
         }
     };
-    let mut config = verified.with_cert_resolver(Arc::clone(resolver));
+    let mut config = verified.with_cert_resolver(Arc::new(certificates.clone()));
     config.alpn_protocols = ALPN.iter().map(|protocol| protocol.to_vec()).collect();
-    Ok(Terms { config: Arc::new(config), reuse: tls.require_reuse.into() })
+    let certificates = certificates.clone();
+    Ok(Terms { config: Arc::new(config), reuse: tls.require_reuse.into(), certificates })
 }
 
 pub(crate) fn in_file<E: fmt::Display>(path: &Path) -> impl Fn(E) -> io::Error {

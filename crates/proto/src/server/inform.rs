@@ -32,7 +32,10 @@ impl Core {
             Command::Feat => self.feat(),
             Command::Help(topic) => self.help(topic.as_deref()),
             Command::Host(_) if user.is_some() => self.refuse("HOST", Reason::HostTooLate),
-            Command::Host(_) => self.line(Code::READY, "Host accepted."),
+            Command::Host(name) => {
+                self.host = Some(name);
+                self.line(Code::READY, "Host accepted.");
+            }
             Command::Lang(tag) => self.lang(tag.as_deref()),
             Command::Noop => self.line(Code::OK, "I successfully did nothing."),
             Command::Site(Site::Help(topic)) => self.site_help(topic.as_deref()),

@@ -161,6 +161,7 @@ impl Core {
     /// Back to the beginning; a transfer in progress goes on to its end.
     pub(super) fn rein(&mut self) -> State {
         self.log_out();
+        self.host = None;
         self.line(Code::READY, "Ready for new user.");
         State::ExpectUser
     }

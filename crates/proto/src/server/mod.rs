@@ -135,6 +135,8 @@ struct Core {
     effects: VecDeque<Effect>,
     next_ticket: u32,
     security: Security,
+    /// By which name the client knows the server, as far as it has said so (HOST, RFC 7151).
+    host: Option<Vec<u8>>,
     settings: Settings,
     channel: Channel,
     pending: Option<(Ticket, Pending)>,
@@ -164,6 +166,7 @@ impl Session {
             effects: VecDeque::from([Effect::Reply(greeting)]),
             next_ticket: 1,
             security: Security::default(),
+            host: None,
             settings: Settings::default(),
             channel: Channel::Idle,
             pending: None,
@@ -221,6 +224,13 @@ impl Session {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// By which name the client knows the server, if it has said so by HOST: whose certificate is to
+    /// be shown to a client that does not say it in the handshake (RFC 7151).
+    #[must_use]
+    pub fn host(&self) -> Option<&[u8]> {
+        self.core.host.as_deref()
     }
 
     /// Whether further lines are welcome; `false` lets the client's pipeline fill up.

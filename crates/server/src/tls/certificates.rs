@@ -27,21 +27,37 @@ pub(super) struct Loaded {
     pub(super) fingerprints: Vec<String>,
 }
 
-/// Chooses a certificate by the name that the client gives in SNI; the first serves all others.
-#[derive(Debug)]
-pub(super) struct BySni(Vec<Arc<CertifiedKey>>);
+/// Chooses a certificate by the name that the client gives in SNI; one of them serves all others.
+#[derive(Clone, Debug)]
+pub(super) struct BySni {
+    keys: Arc<[Arc<CertifiedKey>]>,
+    otherwise: Option<Arc<CertifiedKey>>,
+}
 
 impl BySni {
-    pub(super) const fn new(keys: Vec<Arc<CertifiedKey>>) -> Self {
-        Self(keys)
+    /// The first serves all others.
+    pub(super) fn new(keys: Vec<Arc<CertifiedKey>>) -> Self {
+        let otherwise = keys.first().cloned();
+        Self { keys: keys.into(), otherwise }
+    }
+
+    /// The same where the one for this name serves all others; none if none is for it.
+    pub(super) fn with_default(&self, name: &[u8]) -> Option<Self> {
+        let name = ServerName::try_from(str::from_utf8(name).ok()?).ok()?;
+        let otherwise = Some(Arc::clone(self.named(&name)?));
+        Some(Self { keys: Arc::clone(&self.keys), otherwise })
+    }
+
+    fn named(&self, name: &ServerName<'_>) -> Option<&Arc<CertifiedKey>> {
+        self.keys.iter().find(|key| is_for(key, name))
     }
 }
 
 impl ResolvesServerCert for BySni {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
-        let named = name.and_then(|name| self.0.iter().find(|key| is_for(key, &name)));
-        named.or_else(|| self.0.first()).cloned()
+        let named = name.and_then(|name| self.named(&name));
+        named.or(self.otherwise.as_ref()).cloned()
     }
 }
 
