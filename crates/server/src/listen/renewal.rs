@@ -21,6 +21,9 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let mut watch = Watch::default();
     loop {
         sleep(INTERVAL).await;
+        if shared.serving.borrow().tls.is_none() {
+            continue;
+        }
         let shared = Arc::clone(&shared);
         watch = blocking(move || {
             look(&shared, &mut watch);
