@@ -255,7 +255,7 @@ def main():
         shutil.rmtree(work)
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    circumstances = (f'{time.strftime("%Y-%m-%d", time.gmtime())}, Linux {os.uname().release}, {os.cpu_count()} cores, '
+    circumstances = (f'{time.strftime("%Y-%m-%d", time.gmtime())}, Linux {".".join(os.uname().release.split(".")[:2])}, {os.cpu_count()} cores, '
                      f'loopback, files in memory, {options.rounds} rounds, medians; load of the machine '
                      f'{min(loads):.1f} to {max(loads):.1f}.')
     (out / 'benchmark.md').write_text(table(rows, circumstances))
