@@ -37,7 +37,7 @@ pub struct ControlStream {
     local: SocketAddr,
     peer: SocketAddr,
     /// The end on this machine, which a load balancer's client does not see.
-    own: IpAddr,
+    own: SocketAddr,
 }
 
 impl ControlStream {
@@ -54,7 +54,7 @@ impl ControlStream {
         let keep_alive = TcpKeepalive::new().with_time(keep_alive).with_interval(keep_alive);
         options.set_tcp_keepalive(&keep_alive)?;
         options.set_out_of_band_inline(true)?;
-        Ok(Self { socket: Some(socket.into()), local, peer, own: local.ip() })
+        Ok(Self { socket: Some(socket.into()), local, peer, own: local })
     }
 
     /// The same, made by a load balancer for a client that it has named: the ends are those of the
@@ -92,10 +92,10 @@ impl ControlStream {
         self.local
     }
 
-    /// The address on this machine, where data connections arrive: the same as [`local`](Self::local)
+    /// The end on this machine, where data connections arrive: the same as [`local`](Self::local)
     /// unless a load balancer is between.
     #[must_use]
-    pub const fn own(&self) -> IpAddr {
+    pub const fn own(&self) -> SocketAddr {
         self.own
     }
 

@@ -26,6 +26,7 @@ pub mod proxy;
 pub mod reason;
 pub mod relay;
 pub mod reply;
+pub mod scope;
 pub mod server;
 pub mod text;
 pub mod time;

@@ -257,6 +257,8 @@ reasons! {
         "PORT takes h1,h2,h3,h4,p1,p2, six numbers from 0 to 255 (RFC 959 §4.1.2).";
     PortNeedsIpv4 "port-needs-ipv4" "PORT cannot be used on an IPv6 connection: use EPRT"
         "PORT carries an IPv4 address only. EPRT works for both.";
+    PrivateAddress "private-address" "That address is of a private network and cannot be reached from here: use EPSV or PASV"
+        "PORT or EPRT named an address behind the client's NAT. Passive mode needs none; or let the client announce its outer address. If the NAT forwards the ports, active-private = \"use-peer\" dials the NAT's address instead.";
     PrivilegedPort "privileged-port" "Can't connect over a privileged port"
         "Data ports below 1024 are refused, whatever listens there (RFC 2577 §3).";
     ProtectionAssumed "protection-assumed" "The server does not know PROT: data go under TLS as implicit TLS means it"

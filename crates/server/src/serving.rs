@@ -20,7 +20,7 @@ use twoport_proto::server::Policy;
 use crate::accounts::{Account, Accounts};
 use crate::config::listener::Door;
 use crate::config::networks::Networks;
-use crate::config::words::ForeignData;
+use crate::config::words::{ActiveSource, ForeignData};
 use crate::config::{Config, settings};
 use crate::limits::Most;
 use crate::log::Xferlog;
@@ -50,8 +50,8 @@ pub struct Serving {
     pub keep_alive: Duration,
     /// The address that PASV announces, unless it is the connection's own.
     pub public_address: Option<IpAddr>,
-    /// Whether active connections shall come from port 20.
-    pub from_port_20: bool,
+    /// Which port active connections shall come from.
+    pub active_source: ActiveSource,
     /// TLS, where it is on.
     pub tls: Option<Tls>,
     /// What binds its tickets to sessions.
@@ -98,7 +98,7 @@ impl Serving {
             stall_timeout: config.timeouts.stall_timeout,
             keep_alive: config.timeouts.keep_alive,
             public_address: config.data.public_address,
-            from_port_20: config.data.active_from_port_20,
+            active_source: config.data.active_source_port,
             trusted_proxies: config.server.trusted_proxies.clone(),
             tls: Tls::load(&config)?,
             binder: binder(&config, former)?,
@@ -217,6 +217,7 @@ fn policy(config: &Config, tls: &settings::Tls) -> Policy {
         login_delay_max: limits.login_delay_max,
         active: data.active,
         foreign_data: data.foreign_data == ForeignData::Allow,
+        active_private: data.active_private,
         tls: tls::requirement(tls),
         data_tls: tls.data_tls.into(),
         clear_commands: tls.clear_commands,

@@ -6,6 +6,7 @@
 
 mod channel;
 mod control;
+mod source;
 mod work;
 
 use std::collections::VecDeque;
@@ -85,11 +86,12 @@ impl Driver {
     ) -> Self {
         let (local, peer) = (stream.local(), stream.peer());
         let begin = if door.implicit { Session::implicit } else { Session::new };
+        let channel = Channel::new(stream.own(), local, peer, &serving);
         let session = begin(policy, local, peer, clock::now());
         let who = Who { session: number, peer: peer.ip(), user: None, anonymous: false };
         Self {
-            session,
-            channel: Channel::new(stream.own(), local, peer, &serving),
+            session: session.dialling_from(channel.dials_from()),
+            channel,
             control: Control::new(stream),
             serving,
             place,

@@ -391,3 +391,27 @@ fn a_trusted_balancer_names_the_client_and_is_known_by_its_header_alone() {
     unnamed.send("USER anonymous");
     unnamed.says("421");
 }
+
+#[test]
+fn active_connections_come_from_the_port_below_and_feat_says_so() {
+    let served = Served::new(&[]);
+    std::fs::write(served.root.path().join("a"), b"hello").unwrap();
+    let below = served.address.port() - 1;
+    let mut client = served.logged_in();
+    client.asks("FEAT", "211-");
+    let mut features = Vec::new();
+    while !features.last().is_some_and(|line: &String| line.starts_with("211 ")) {
+        features.push(client.line());
+    }
+    let named = features.iter().any(|line| *line == format!(" DATA source-port {below}\r\n"));
+    assert!(named, "{features:?}");
+    for _ in 0..3 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        client.asks(&format!("EPRT |1|127.0.0.1|{port}|"), "200");
+        client.send("RETR a");
+        assert_eq!(listener.accept().unwrap().1.port(), below);
+        client.says("150");
+        client.says("226");
+    }
+}

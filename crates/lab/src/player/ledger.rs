@@ -124,6 +124,7 @@ impl Ledger {
             Rule::AsciiSize(bytes) => self.ascii_size_limit = bytes,
             Rule::Active(on) => policy.active = on,
             Rule::Foreign(on) => policy.foreign_data = on,
+            Rule::ActivePrivate(what) => policy.active_private = what,
             Rule::Tls(requirement) => policy.tls = requirement,
             Rule::DataTls(requirement) => policy.data_tls = requirement,
             Rule::ClearCommands(on) => policy.clear_commands = on,

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use twoport_proto::data::ActivePrivate;
 use twoport_proto::relay::{
     Doors, Effect, Ends, Hole, HoleId, Input, Leg, Legs, Policy, Relay, Side,
 };
@@ -37,7 +38,8 @@ pub fn relayed(script: &Script, feed: Feed, outside: Outside) -> Result<(), Fail
         says: "the setup".into(),
         found: what,
     })?;
-    if ledger.policy.foreign_data {
+    let policy = &ledger.policy;
+    if policy.foreign_data || policy.active_private == ActivePrivate::UsePeer {
         // Nobody's data pass a gateway on their way to a third party.
         return Ok(());
     }

@@ -35,7 +35,14 @@ pub fn can_play(script: &Script) -> bool {
         Setup::Room(_) | Setup::Fault(..) | Setup::Foreign => false,
         Setup::User { terms, .. } => terms.is_empty(),
         Setup::Policy(rules) => !rules.iter().any(|rule| {
-            matches!(rule, Rule::Unknown(_) | Rule::Foreign(_) | Rule::Tls(_) | Rule::DataTls(_))
+            matches!(
+                rule,
+                Rule::Unknown(_)
+                    | Rule::Foreign(_)
+                    | Rule::ActivePrivate(_)
+                    | Rule::Tls(_)
+                    | Rule::DataTls(_)
+            )
         }),
         _ => true,
     });

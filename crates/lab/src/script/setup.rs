@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use twoport_proto::client::open::Mode;
 use twoport_proto::command::Command;
+use twoport_proto::data::ActivePrivate;
 use twoport_proto::reason::Reason;
 use twoport_proto::server::Requirement;
 use twoport_proto::time::Timestamp;
@@ -118,6 +119,8 @@ pub enum Rule {
     Active(bool),
     /// `foreign=on`: PORT may name others.
     Foreign(bool),
+    /// `active-private=use-peer`: a private address in PORT stands for the client's own.
+    ActivePrivate(ActivePrivate),
     /// `tls=optional`: whether there is TLS, or must be.
     Tls(Requirement),
     /// `data-tls=required`: the same for data connections.
@@ -232,6 +235,11 @@ fn rules(words: &mut Words<'_>) -> Result<Vec<Rule>, String> {
             "ascii-size" => Rule::AsciiSize(number(value)?),
             "active" => Rule::Active(switch(value)?),
             "foreign" => Rule::Foreign(switch(value)?),
+            "active-private" => Rule::ActivePrivate(match value {
+                "refuse" => ActivePrivate::Refuse,
+                "use-peer" => ActivePrivate::UsePeer,
+                other => return Err(format!("{other:?} is neither refuse nor use-peer")),
+            }),
             "tls" => Rule::Tls(requirement(value)?),
             "data-tls" => Rule::DataTls(requirement(value)?),
             "clear-commands" => Rule::ClearCommands(switch(value)?),
@@ -404,6 +412,8 @@ impl fmt::Display for Rule {
             Self::AsciiSize(bytes) => write!(f, "ascii-size={bytes}"),
             Self::Active(on) => write!(f, "active={}", switch(*on)),
             Self::Foreign(on) => write!(f, "foreign={}", switch(*on)),
+            Self::ActivePrivate(ActivePrivate::Refuse) => f.write_str("active-private=refuse"),
+            Self::ActivePrivate(ActivePrivate::UsePeer) => f.write_str("active-private=use-peer"),
             Self::Tls(requirement) => write!(f, "tls={}", requirement_word(*requirement)),
             Self::DataTls(requirement) => write!(f, "data-tls={}", requirement_word(*requirement)),
             Self::ClearCommands(on) => write!(f, "clear-commands={}", switch(*on)),

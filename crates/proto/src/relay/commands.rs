@@ -11,7 +11,7 @@ use super::policy::Mode;
 use super::{Asked, Auth, Current, Halt, Pending, Progress, Relay, lines};
 use crate::addr::{self, AddressError, Family};
 use crate::command::{Command, Epsv, ParseError};
-use crate::data;
+use crate::data::{self, ActivePrivate};
 use crate::reason::Reason;
 use crate::verb::{Row, Verb};
 
@@ -122,9 +122,11 @@ impl Relay {
             // The client's own mistake, for which the server has words.
             return self.pass(line, Pending::Plain);
         }
-        if let Err(reason) = data::check_target(target, self.ends.client.ip(), false) {
-            return self.refuse(row.name, reason);
-        }
+        let peer = self.ends.client.ip();
+        let target = match data::check_target(target, peer, false, ActivePrivate::Refuse) {
+            Ok(target) => target,
+            Err(reason) => return self.refuse(row.name, reason),
+        };
         let asked = Asked::Active(target);
         if self.policy.mode == Mode::Passive {
             return self.ask_passive(asked);

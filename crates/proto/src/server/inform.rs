@@ -52,6 +52,9 @@ impl Core {
         let mut lines: Vec<Vec<u8>> = fixed.map(|feature| feature.as_bytes().to_vec()).collect();
         lines.extend(self.features_set());
         lines.extend(self.features_of_tls());
+        if let Some(port) = self.dials_from {
+            lines.push(alloc::format!("DATA source-port {port}").into_bytes());
+        }
         lines.extend([b"TVFS".to_vec(), b"UTF8".to_vec()]);
         lines.sort();
         self.reply(Reply::block(Code::STATUS, "Features supported:", lines, "End FEAT."));

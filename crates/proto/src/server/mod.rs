@@ -142,6 +142,8 @@ struct Core {
     pending: Option<(Ticket, Pending)>,
     transfer: Option<Transfer>,
     progress: u64,
+    /// The port that active connections come from, where it is always the same.
+    dials_from: Option<u16>,
     failed_logins: u32,
     unknown: u32,
     login_by: Option<Time>,
@@ -172,12 +174,21 @@ impl Session {
             pending: None,
             transfer: None,
             progress: 0,
+            dials_from: None,
             failed_logins: 0,
             unknown: 0,
             idle_since: now,
             stopping: false,
         };
         Self { core, state: State::ExpectUser, queue: VecDeque::new(), eof: false }
+    }
+
+    /// Says in FEAT which port active connections come from: a client behind NAT can then open its
+    /// own side for them, with a SYN to that port.
+    #[must_use]
+    pub fn dialling_from(mut self, port: Option<u16>) -> Self {
+        self.core.dials_from = if self.core.policy.active { port } else { None };
+        self
     }
 
     /// The same on a connection that is under TLS already (implicit TLS).

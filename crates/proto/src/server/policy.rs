@@ -5,6 +5,8 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::data::ActivePrivate;
+
 /// Whether TLS is there, and whether it must be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Requirement {
@@ -50,6 +52,8 @@ pub struct Policy {
     pub active: bool,
     /// Whether PORT and EPRT may name another host than the client (FXP).
     pub foreign_data: bool,
+    /// What is dialled where they name an address of the client's own network.
+    pub active_private: ActivePrivate,
 }
 
 impl Default for Policy {
@@ -69,6 +73,7 @@ impl Default for Policy {
             clear_commands: false,
             active: true,
             foreign_data: false,
+            active_private: ActivePrivate::Refuse,
         }
     }
 }

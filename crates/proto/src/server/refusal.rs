@@ -73,6 +73,7 @@ pub const fn code(reason: Reason) -> Code {
         | R::ModeUnknown
         | R::OptionUnknown
         | R::PortMalformed
+        | R::PrivateAddress
         | R::PrivilegedPort
         | R::RestInAscii
         | R::SiteHelpUnknown

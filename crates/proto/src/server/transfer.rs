@@ -197,27 +197,27 @@ impl Core {
 
     /// PORT and EPRT: the address is kept for the next transfer, nothing is connected.
     fn aim(&mut self, verb: &'static str, family: Family, target: SocketAddr) {
-        let foreign = self.policy.foreign_data;
-        let refusal = if !self.policy.active {
-            Some(Reason::ActiveOff)
+        let (foreign, private) = (self.policy.foreign_data, self.policy.active_private);
+        let checked = if !self.policy.active {
+            Err(Reason::ActiveOff)
         } else if self.settings.epsv_all {
-            Some(Reason::EpsvAll)
+            Err(Reason::EpsvAll)
         } else if family != self.family() {
             let is_port = verb == "PORT";
-            Some(if is_port { Reason::PortNeedsIpv4 } else { Reason::NetworkProtocol })
+            Err(if is_port { Reason::PortNeedsIpv4 } else { Reason::NetworkProtocol })
         } else {
-            data::check_target(target, self.peer.ip(), foreign).err()
+            data::check_target(target, self.peer.ip(), foreign, private)
         };
-        match refusal {
-            Some(Reason::NetworkProtocol) => self.refuse_protocol(verb, Reason::NetworkProtocol),
-            Some(reason) => {
+        match checked {
+            Err(Reason::NetworkProtocol) => self.refuse_protocol(verb, Reason::NetworkProtocol),
+            Err(reason) => {
                 let target = alloc::format!("{target}").into_bytes();
                 self.note(Note::why(Decision::Refuse, verb, reason).about(target));
                 self.reply(Reply::why(super::code(reason), reason));
             }
-            None => {
+            Ok(dialled) => {
                 self.effects.push_back(Effect::Unlisten);
-                self.channel = Channel::Aimed(target);
+                self.channel = Channel::Aimed(dialled);
                 self.line(Code::OK, alloc::format!("{verb} command successful."));
             }
         }

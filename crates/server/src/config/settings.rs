@@ -7,13 +7,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use twoport_proto::data::ActivePrivate;
+
 use super::Config;
 use super::names::{Contact, Domain, HttpsUrl};
 use super::networks::Networks;
 use super::ports::Ports;
 use super::value::{Bytes, Form, Misread, Umask, Value, Wrong};
 use super::words::{
-    AcmeChallenge, Anonymous, ClientCertificates, ForeignData, LogFormat, RequireReuse, TlsPolicy,
+    AcmeChallenge, ActiveSource, Anonymous, ClientCertificates, ForeignData, LogFormat, RequireReuse, TlsPolicy,
 };
 use crate::storage::disk::Links;
 
@@ -157,9 +159,12 @@ settings! {
         active "active": bool = "true", Rare,
             "Whether PORT and EPRT (active mode) are served",
             "RFC 1123 §4.1.2.12 requires PORT, and old devices know nothing else";
-        active_from_port_20 "active-from-port-20": bool = "false", Rare,
-            "Whether active data connections come from port 20; it needs the right to it",
-            "RFC 959 §3.2 wants it, but today's firewalls and clients do not look at it (vsftpd's connect_from_port_20 is off, too)";
+        active_source_port "active-source-port": ActiveSource = "20", Common,
+            "The port that active data connections come from: `20` is the port below the control port (20 for 21, 2120 for 2121), where it may be bound and is not in use towards the client; `any` leaves it to the system; or a range, of which a free one is taken",
+            "RFC 959 §3.2; it costs nothing, and a client behind NAT that knows the port can open its own side for it: FEAT names it";
+        active_private "active-private": ActivePrivate = "refuse", Rare,
+            "What is done with a PORT or EPRT that names an address of the client's private network: it is refused, or the address of the control connection is dialled at the port that was named",
+            "behind most NATs nobody would answer there, and the refusal tells the client to use passive mode";
         foreign_data "foreign-data": ForeignData = "refuse", Rare,
             "Whether data connections may go to, and come from, another address than the control connection's; FXP needs it",
             "RFC 2577 §3: it lets anybody scan and attack third parties through the server";

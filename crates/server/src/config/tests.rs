@@ -35,7 +35,7 @@ fn an_empty_file_is_the_defaults() {
     assert_eq!(config.data.passive_ports, Ports { low: 61_000, high: 65_535 });
     assert_eq!(config.server.listen, None);
     assert_eq!(config.accounts.anonymous, Anonymous::Off);
-    assert!(config.storage.durable && config.data.active && !config.data.active_from_port_20);
+    assert!(config.storage.durable && config.data.active);
 }
 
 #[test]

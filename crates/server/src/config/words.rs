@@ -5,8 +5,10 @@
 use std::path::Path;
 
 use twoport_net::tls::accept::Reuse;
+use twoport_proto::data::ActivePrivate;
 use twoport_proto::server::Requirement;
 
+use super::ports::Ports;
 use super::value::{Form, Misread, Optional, Toml, Value};
 use crate::storage::disk::Links;
 
@@ -51,6 +53,36 @@ pub enum ForeignData {
     Refuse,
     /// They may: for transfers between two servers (FXP), and clients with several addresses.
     Allow,
+}
+
+/// Which port active data connections come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ActiveSource {
+    /// The one below the control port, where it can be had (RFC 959 §3.2).
+    #[default]
+    BelowControl,
+    /// Whichever the system chooses.
+    Any,
+    /// One of these.
+    Range(Ports),
+}
+
+impl Value for ActiveSource {
+    const FORM: Form = Form {
+        placeholder: "20|any|LO-HI",
+        noun: "a port to come from",
+        describe: "\"20\", \"any\", or a range of ports such as \"50000-50999\"",
+        toml: Toml::Text,
+        words: &["20", "any"],
+    };
+
+    fn read(text: &str, base: &Path) -> Result<Self, Misread> {
+        match text {
+            "20" => Ok(Self::BelowControl),
+            "any" => Ok(Self::Any),
+            range => Ports::read(range, base).map(Self::Range),
+        }
+    }
 }
 
 /// What a line of the log looks like.
@@ -144,6 +176,10 @@ words! {
         "\"tls-alpn-01\" or \"http-01\"" "tls-alpn-01" TlsAlpn01, "http-01" Http01,
     }
     Anonymous { "\"off\", \"read\" or \"write\"" "off" Off, "read" Read, "write" Write, }
+    ActivePrivate {
+        "\"refuse\" or \"use-peer\""
+        "refuse" Refuse, "use-peer" UsePeer,
+    }
     ForeignData { "\"refuse\" or \"allow\"" "refuse" Refuse, "allow" Allow, }
     Links { "\"refuse\", \"follow\" or \"hide\"" "refuse" Refuse, "follow" Follow, "hide" Hide, }
     ClientCertificates {

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use twoport_net::clock;
-use twoport_net::data::dial::{self, From};
+use twoport_net::data::dial;
 use twoport_net::data::ports::{Lease, Ports};
 use twoport_net::proxy;
 use twoport_net::stream::Stream;
@@ -25,6 +25,7 @@ use twoport_proto::reason::Reason;
 use twoport_proto::server::{DataEvent, Outcome};
 use twoport_proto::time::Time;
 
+use super::source::Source;
 use super::work::{Finished, Slot};
 use crate::config::networks::Networks;
 use crate::config::words::ForeignData;
@@ -37,20 +38,17 @@ const LONGEST_DIAL: Duration = Duration::from_secs(3600);
 /// after the other ask again within a second.
 const KEPT: Duration = Duration::from_secs(10);
 
-/// The privileged data port (RFC 959 §3.2).
-const DATA_PORT: u16 = 20;
-
 /// A connection of which the load balancer has yet to say whose it is.
 type Arriving = Pin<Box<dyn Future<Output = (TcpStream, SocketAddr, Result<(), Reason>)> + Send>>;
 
 /// A session's data connections, one at a time.
 pub(super) struct Channel {
-    /// The control connection's address on this machine.
-    own: IpAddr,
+    /// The end of the control connection on this machine.
+    own: SocketAddr,
     peer: IpAddr,
     announced: IpAddr,
     foreign: bool,
-    from_port_20: bool,
+    source: Source,
     trusted_proxies: Networks,
     lease: Option<Lease>,
     arriving: Option<Arriving>,
@@ -63,16 +61,16 @@ pub(super) struct Channel {
 impl Channel {
     /// `own` is the address on this machine, `local` the one that the client dialled: another one
     /// where a load balancer is between.
-    pub(super) fn new(own: IpAddr, local: SocketAddr, peer: SocketAddr, serving: &Serving) -> Self {
+    pub(super) fn new(own: SocketAddr, local: SocketAddr, peer: SocketAddr, serving: &Serving) -> Self {
         let local = local.ip().to_canonical();
         // PASV carries IPv4 only, and an EPSV announces no address at all.
         let announced = serving.public_address.filter(|_| local.is_ipv4()).unwrap_or(local);
         Self {
-            own: own.to_canonical(),
+            own,
             peer: peer.ip().to_canonical(),
             announced,
             foreign: serving.config().data.foreign_data == ForeignData::Allow,
-            from_port_20: serving.from_port_20,
+            source: Source::new(serving.active_source, own),
             trusted_proxies: serving.trusted_proxies.clone(),
             lease: None,
             arriving: None,
@@ -82,13 +80,18 @@ impl Channel {
         }
     }
 
+    /// The port that active connections come from, where it is always the same.
+    pub(super) const fn dials_from(&self) -> Option<u16> {
+        self.source.known()
+    }
+
     /// Listens for the client, on the port of the last offer if the session still has it.
     pub(super) fn listen(&mut self, ports: &Ports) -> Outcome {
         self.held = None;
         self.arriving = None;
         let lease = match self.lease.take() {
             Some(lease) => Ok(lease),
-            None => ports.lease(self.own),
+            None => ports.lease(self.own.ip()),
         };
         match lease {
             Ok(lease) => {
@@ -155,10 +158,9 @@ impl Channel {
 
     /// Connects to the client from the control connection's own address.
     pub(super) fn dial(&self, target: SocketAddr) -> Slot {
-        let port = self.from_port_20.then_some(DATA_PORT);
-        let from = From { address: self.own, port };
+        let (own, ports) = (self.own.ip(), self.source.ports());
         Slot::new(async move {
-            let dialled = dial::dial(target, from, LONGEST_DIAL).await;
+            let dialled = dial::dial_from_any(target, own, &ports, LONGEST_DIAL).await;
             Finished::Dialled(dialled.map_err(|error| error.reason))
         })
     }

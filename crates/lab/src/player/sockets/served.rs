@@ -75,6 +75,8 @@ fn settings(ledger: &Ledger, local: IpAddr) -> Vec<(&'static str, String)> {
         ("listing-limit", ledger.listing_limit.to_string()),
         ("ascii-size-limit", ledger.ascii_size_limit.to_string()),
         ("durable", "false".into()),
+        // The port below a random one is nothing that a session could name.
+        ("active-source-port", "any".into()),
     ];
     if ledger.anonymous {
         settings.push(("anonymous", "read".into()));

@@ -4,12 +4,13 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 use crate::addr::{find_227, find_229};
 use crate::code::Code;
 use crate::data::LOWEST_PORT;
 use crate::reply::Reply;
+use crate::scope::Scope;
 
 /// What a reply announces.
 pub(super) struct Candidates {
@@ -65,11 +66,11 @@ fn announced(reply: &Reply) -> Option<(u16, Option<IpAddr>)> {
 fn may_dial(to: SocketAddr, peer: IpAddr) -> bool {
     let ip = to.ip().to_canonical();
     let same_family = ip.is_ipv4() == peer.is_ipv4();
-    let scope = scope(ip);
+    let scope = Scope::of(ip);
     let reachable = match scope {
         Scope::Public => true,
-        Scope::Loopback | Scope::Link => scope == self::scope(peer),
-        Scope::Private => self::scope(peer) != Scope::Public,
+        Scope::Loopback | Scope::Link => scope == Scope::of(peer),
+        Scope::Private => Scope::of(peer) != Scope::Public,
         Scope::Nowhere => false,
     };
     same_family && reachable && to.port() >= LOWEST_PORT
@@ -79,53 +80,15 @@ fn may_dial(to: SocketAddr, peer: IpAddr) -> bool {
 pub(super) fn is_plausible(address: IpAddr, peer: IpAddr) -> bool {
     let same_family = address.is_ipv4() == peer.is_ipv4();
     same_family
-        && match scope(address) {
+        && match Scope::of(address) {
             Scope::Public => true,
-            other => other != Scope::Nowhere && scope(peer) == other,
+            other => other != Scope::Nowhere && Scope::of(peer) == other,
         }
 }
 
 /// Whether an address means nothing at `peer`: it is of a private network, the other end is not.
 pub(super) fn is_hidden_from(address: IpAddr, peer: IpAddr) -> bool {
-    scope(peer.to_canonical()) == Scope::Public && scope(address.to_canonical()) != Scope::Public
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Scope {
-    Public,
-    Private,
-    Link,
-    Loopback,
-    /// Not an address of a host.
-    Nowhere,
-}
-
-fn scope(ip: IpAddr) -> Scope {
-    match ip {
-        IpAddr::V4(ip) => scope_v4(ip),
-        IpAddr::V6(ip) => scope_v6(ip),
-    }
-}
-
-const fn scope_v4(ip: Ipv4Addr) -> Scope {
-    match ip.octets() {
-        [127, ..] => Scope::Loopback,
-        [169, 254, ..] => Scope::Link,
-        // RFC 1918, and RFC 6598 of carriers.
-        [10, ..] | [192, 168, ..] | [172, 16..=31, ..] | [100, 64..=127, ..] => Scope::Private,
-        [0 | 224..=255, ..] => Scope::Nowhere,
-        _ => Scope::Public,
-    }
-}
-
-const fn scope_v6(ip: Ipv6Addr) -> Scope {
-    match () {
-        () if ip.is_loopback() => Scope::Loopback,
-        () if ip.is_unicast_link_local() => Scope::Link,
-        () if ip.is_unique_local() => Scope::Private,
-        () if ip.is_unspecified() || ip.is_multicast() => Scope::Nowhere,
-        () => Scope::Public,
-    }
+    Scope::of(peer) == Scope::Public && Scope::of(address) != Scope::Public
 }
 
 #[cfg(test)]
