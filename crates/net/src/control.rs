@@ -38,6 +38,7 @@ pub struct ControlStream {
     peer: SocketAddr,
     /// The end on this machine, which a load balancer's client does not see.
     own: SocketAddr,
+    maker: IpAddr,
 }
 
 impl ControlStream {
@@ -54,7 +55,7 @@ impl ControlStream {
         let keep_alive = TcpKeepalive::new().with_time(keep_alive).with_interval(keep_alive);
         options.set_tcp_keepalive(&keep_alive)?;
         options.set_out_of_band_inline(true)?;
-        Ok(Self { socket: Some(socket.into()), local, peer, own: local })
+        Ok(Self { socket: Some(socket.into()), local, peer, own: local, maker: peer.ip() })
     }
 
     /// The same, made by a load balancer for a client that it has named: the ends are those of the
@@ -97,6 +98,12 @@ impl ControlStream {
     #[must_use]
     pub const fn own(&self) -> SocketAddr {
         self.own
+    }
+
+    /// Who made the connection: the same as [`peer`](Self::peer) unless a load balancer is between.
+    #[must_use]
+    pub const fn maker(&self) -> IpAddr {
+        self.maker
     }
 
     /// The other end's address, an IPv4 one in its own family.

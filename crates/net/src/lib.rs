@@ -7,6 +7,7 @@ pub mod clock;
 pub mod control;
 pub mod data;
 pub mod mapping;
+pub mod nft;
 pub mod proxy;
 pub mod pump;
 pub mod stream;

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use twoport_net::clock;
 use twoport_net::data::ports::Ports;
+use twoport_net::nft::Gate;
 use twoport_net::tls::keys::TicketKeys;
 use twoport_net::tls::tickets::Binder;
 use twoport_proto::server::Policy;
@@ -20,7 +21,7 @@ use twoport_proto::server::Policy;
 use crate::accounts::{Account, Accounts};
 use crate::config::listener::Door;
 use crate::config::networks::Networks;
-use crate::config::words::{ActiveSource, ForeignData};
+use crate::config::words::{ActiveSource, ForeignData, OpenFirewall};
 use crate::config::{Config, settings};
 use crate::limits::Most;
 use crate::log::Xferlog;
@@ -56,6 +57,8 @@ pub struct Serving {
     pub tls: Option<Tls>,
     /// What binds its tickets to sessions.
     pub binder: Option<Arc<Binder>>,
+    /// What opens the passive ports on this host, where they are closed.
+    pub gate: Option<Gate>,
     /// Whose connections begin with a PROXY header.
     pub trusted_proxies: Networks,
     /// The transfers' own log.
@@ -99,6 +102,7 @@ impl Serving {
             keep_alive: config.timeouts.keep_alive,
             public_address: config.data.public_address,
             active_source: config.data.active_source_port,
+            gate: gate(&config, former)?,
             trusted_proxies: config.server.trusted_proxies.clone(),
             tls: Tls::load(&config)?,
             binder: binder(&config, former)?,
@@ -197,6 +201,23 @@ fn binder(config: &Config, former: Option<&Serving>) -> io::Result<Option<Arc<Bi
         }
         _ => Ok(Some(Arc::new(Binder::new(TicketKeys::new(file)?)))),
     }
+}
+
+/// The ports that were closed before stay closed: sessions of an older configuration use them.
+fn gate(config: &Config, former: Option<&Serving>) -> io::Result<Option<Gate>> {
+    if config.data.open_firewall == OpenFirewall::Off {
+        return Ok(None);
+    }
+    let range = config.data.passive_ports.range();
+    let gate = match former.and_then(|former| former.gate.clone()) {
+        Some(gate) => gate.close_also(range).map(|()| gate),
+        None => Gate::close(range),
+    };
+    let wrong = |error: io::Error| {
+        let what = format!("open-firewall: nftables cannot close the passive ports: {error}");
+        io::Error::new(error.kind(), what)
+    };
+    gate.map(Some).map_err(wrong)
 }
 
 fn policies(config: &Config) -> HashMap<Door, Arc<Policy>> {

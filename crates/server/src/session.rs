@@ -7,6 +7,7 @@
 mod channel;
 mod control;
 mod source;
+mod way;
 mod work;
 
 use std::collections::VecDeque;
@@ -86,7 +87,7 @@ impl Driver {
     ) -> Self {
         let (local, peer) = (stream.local(), stream.peer());
         let begin = if door.implicit { Session::implicit } else { Session::new };
-        let channel = Channel::new(stream.own(), local, peer, &serving);
+        let channel = Channel::new((stream.own(), stream.maker()), local, peer, &serving);
         let session = begin(policy, local, peer, clock::now());
         let who = Who { session: number, peer: peer.ip(), user: None, anonymous: false };
         Self {

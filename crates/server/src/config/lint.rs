@@ -12,7 +12,7 @@ use super::account::AccountEntry;
 use super::ports::Ports;
 use super::problem::{Place, Problem};
 use super::value::Wrong;
-use super::words::{Anonymous, ClientCertificates, TlsPolicy};
+use super::words::{Anonymous, ClientCertificates, ForeignData, OpenFirewall, TlsPolicy};
 use super::{Config, is_anonymous, settings};
 use crate::tls::{is_on, requirement};
 
@@ -45,6 +45,15 @@ pub(super) fn contradictions(config: &Config, places: &Places) -> Vec<Problem> {
         problems.extend(of_tls(&listener.tls, |key| Some(listener.place(key))));
     }
     problems.extend(same_address(config, places));
+    if config.data.open_firewall == OpenFirewall::Nft
+        && config.data.foreign_data == ForeignData::Allow
+    {
+        let what =
+            "nobody knows beforehand whom to open the port for where foreign-data is \"allow\"";
+        let wrong = Wrong::new(what, "set one of them to its default");
+        let place = places.get("open-firewall").cloned();
+        problems.push(Problem::new(place, "open-firewall", wrong));
+    }
     problems
 }
 

@@ -15,7 +15,7 @@ use super::networks::Networks;
 use super::ports::Ports;
 use super::value::{Bytes, Form, Misread, Umask, Value, Wrong};
 use super::words::{
-    AcmeChallenge, ActiveSource, Anonymous, ClientCertificates, ForeignData, LogFormat, RequireReuse, TlsPolicy,
+    AcmeChallenge, ActiveSource, Anonymous, ClientCertificates, ForeignData, LogFormat, OpenFirewall, RequireReuse, TlsPolicy,
 };
 use crate::storage::disk::Links;
 
@@ -156,6 +156,9 @@ settings! {
         public_address "public-address": Option<IpAddr> = "auto", Common,
             "The IPv4 address that PASV announces when clients reach the server through NAT",
             "auto is the address that the client's control connection came to, right wherever there is no NAT";
+        open_firewall "open-firewall": OpenFirewall = "off", Common,
+            "What opens the way for passive data connections: nothing here; or the nftables of this host (`nft`), where the passive ports are closed and each PASV or EPSV opens its port for its client until the connection has come",
+            "it needs CAP_NET_ADMIN, and is a decision about the host";
         active "active": bool = "true", Rare,
             "Whether PORT and EPRT (active mode) are served",
             "RFC 1123 §4.1.2.12 requires PORT, and old devices know nothing else";

@@ -85,6 +85,16 @@ impl Value for ActiveSource {
     }
 }
 
+/// What lets passive data connections in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpenFirewall {
+    /// Somebody else: the range is open, or forwarded, by hand.
+    #[default]
+    Off,
+    /// The own host's nftables, for one peer and port at a time.
+    Nft,
+}
+
 /// What a line of the log looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -176,6 +186,7 @@ words! {
         "\"tls-alpn-01\" or \"http-01\"" "tls-alpn-01" TlsAlpn01, "http-01" Http01,
     }
     Anonymous { "\"off\", \"read\" or \"write\"" "off" Off, "read" Read, "write" Write, }
+    OpenFirewall { "\"off\" or \"nft\"" "off" Off, "nft" Nft, }
     ActivePrivate {
         "\"refuse\" or \"use-peer\""
         "refuse" Refuse, "use-peer" UsePeer,

@@ -26,6 +26,7 @@ use twoport_proto::server::{DataEvent, Outcome};
 use twoport_proto::time::Time;
 
 use super::source::Source;
+use super::way::Way;
 use super::work::{Finished, Slot};
 use crate::config::networks::Networks;
 use crate::config::words::ForeignData;
@@ -50,6 +51,7 @@ pub(super) struct Channel {
     foreign: bool,
     source: Source,
     trusted_proxies: Networks,
+    way: Way,
     lease: Option<Lease>,
     arriving: Option<Arriving>,
     /// Whether the lease's port was announced and nobody has come yet.
@@ -59,9 +61,14 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// `own` is the address on this machine, `local` the one that the client dialled: another one
-    /// where a load balancer is between.
-    pub(super) fn new(own: SocketAddr, local: SocketAddr, peer: SocketAddr, serving: &Serving) -> Self {
+    /// `own` is the end on this machine and `maker` who connected to it; `local` and `peer` are the
+    /// ends of the client's own connection, which differ where a load balancer is between.
+    pub(super) fn new(
+        (own, maker): (SocketAddr, IpAddr),
+        local: SocketAddr,
+        peer: SocketAddr,
+        serving: &Serving,
+    ) -> Self {
         let local = local.ip().to_canonical();
         // PASV carries IPv4 only, and an EPSV announces no address at all.
         let announced = serving.public_address.filter(|_| local.is_ipv4()).unwrap_or(local);
@@ -72,6 +79,7 @@ impl Channel {
             foreign: serving.config().data.foreign_data == ForeignData::Allow,
             source: Source::new(serving.active_source, own),
             trusted_proxies: serving.trusted_proxies.clone(),
+            way: Way::new(serving, [peer.ip(), maker]),
             lease: None,
             arriving: None,
             offered: false,
@@ -96,6 +104,10 @@ impl Channel {
         match lease {
             Ok(lease) => {
                 lease.drain();
+                if let Err(error) = self.way.open(lease.port()) {
+                    tracing::error!(target: "twoport", %error, "the firewall does not open");
+                    return Outcome::Failed(Reason::DataListenFailed);
+                }
                 let address = SocketAddr::from((self.announced, lease.port()));
                 self.lease = Some(lease);
                 self.offered = true;
@@ -150,6 +162,7 @@ impl Channel {
                 return DataEvent::Stranger(from, Reason::StrangerRefused);
             }
             self.offered = false;
+            self.way.shut();
             self.kept_until = clock::instant(clock::now().after(KEPT));
             self.held = Some(stream.into());
             return DataEvent::Arrived;
@@ -183,8 +196,13 @@ impl Channel {
     }
 
     /// Goes on waiting: the connection that came was not proven to be the client's.
-    pub(super) const fn wait_on(&mut self) {
+    pub(super) fn wait_on(&mut self) {
         self.offered = self.lease.is_some();
+        if let Some(lease) = &self.lease
+            && let Err(error) = self.way.open(lease.port())
+        {
+            tracing::error!(target: "twoport", %error, "the firewall does not open");
+        }
     }
 
     /// The connection, for its transfer.
@@ -197,6 +215,7 @@ impl Channel {
         self.held = None;
         self.arriving = None;
         self.lease = None;
+        self.way.shut();
         self.offered = false;
     }
 
@@ -204,6 +223,7 @@ impl Channel {
     pub(super) fn rest(&mut self, ports: &Ports) {
         self.held = None;
         self.arriving = None;
+        self.way.shut();
         self.offered = false;
         if ports.is_short() {
             self.lease = None;
