@@ -4,14 +4,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
-mod outside;
-
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::time::Duration;
 
-use outside::{Client, PATIENCE, Served, connect, network, wait_for};
+use twoport_lab::foreign::nodes::{Client, PATIENCE, Served, connect, network, wait_for};
 use twoport_networks::{Family, Network, Node};
 
 const RANGE: &[&str] = &["--passive-ports", "50000-50099", "--open-firewall", "nft"];

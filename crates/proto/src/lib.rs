@@ -28,6 +28,7 @@ pub mod relay;
 pub mod reply;
 pub mod scope;
 pub mod server;
+pub mod stun;
 pub mod text;
 pub mod time;
 pub mod verb;

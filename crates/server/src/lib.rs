@@ -8,6 +8,7 @@ pub mod job;
 pub mod limits;
 pub mod listen;
 pub mod log;
+pub mod outside;
 pub mod serving;
 mod session;
 pub mod storage;

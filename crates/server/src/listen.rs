@@ -127,6 +127,8 @@ impl Server {
             accepting.spawn(accept(listener, door, Arc::clone(&self.shared)));
         }
         accepting.spawn(sweep(Arc::clone(&self.shared)));
+        let listening = [self.addresses, self.implicit_addresses].concat();
+        accepting.spawn(watch(Arc::clone(&self.shared), listening));
         accepting.spawn(renewal::run(Arc::clone(&self.shared)));
         accepting.spawn(turning::run(Arc::clone(&self.shared)));
         accepting.spawn(acme::run(self.shared.serving.subscribe()));
@@ -142,6 +144,10 @@ impl Server {
                 let left = self.shared.census.sessions();
                 tracing::warn!(target: "twoport", left, "sessions did not end in time");
             }
+        }
+        let outside = self.shared.serving.borrow().outside.clone();
+        if timeout(LAST, outside.release()).await.is_err() {
+            tracing::warn!(target: "twoport", "the router did not take back its mappings in time");
         }
     }
 }
@@ -255,6 +261,18 @@ async fn turn_away(mut stream: TcpStream, reason: Reason) {
         stream.shutdown().await
     })
     .await;
+}
+
+/// Watches the outside of the configuration that is in force.
+async fn watch(shared: Arc<Shared>, listening: Vec<SocketAddr>) {
+    let mut servings = shared.serving.subscribe();
+    loop {
+        let serving = Arc::clone(&servings.borrow_and_update());
+        tokio::select! {
+            () = serving.outside.watch(serving.config(), &listening) => {}
+            changed = servings.changed() => if changed.is_err() { return },
+        }
+    }
 }
 
 /// Removes what was kept of cut uploads for long enough, now and every hour.

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,9 +21,10 @@ use crate::accounts::{Account, Accounts};
 use crate::config::listener::Door;
 use crate::config::networks::Networks;
 use crate::config::words::{ActiveSource, ForeignData, OpenFirewall};
-use crate::config::{Config, settings};
+use crate::config::{self, Config, settings};
 use crate::limits::Most;
 use crate::log::Xferlog;
+use crate::outside::{Outside, POOL};
 use crate::storage::disk::Options;
 use crate::storage::owners::Owners;
 use crate::storage::{Disk, Storage};
@@ -49,8 +49,8 @@ pub struct Serving {
     pub stall_timeout: Duration,
     /// How often a quiet control connection is probed.
     pub keep_alive: Duration,
-    /// The address that PASV announces, unless it is the connection's own.
-    pub public_address: Option<IpAddr>,
+    /// What clients are told about where to connect.
+    pub outside: Outside,
     /// Which port active connections shall come from.
     pub active_source: ActiveSource,
     /// TLS, where it is on.
@@ -81,9 +81,9 @@ impl Serving {
             Some(former) => config.with_doors_of(&former.config),
             None => config,
         };
-        let range = config.data.passive_ports;
+        let range = pool(&config);
         let ports = match former {
-            Some(former) if former.config.data.passive_ports == range => former.ports.clone(),
+            Some(former) if pool(&former.config) == range => former.ports.clone(),
             _ => Ports::new(range.low..=range.high),
         };
         let xferlog = config.log.xferlog.as_deref().map(Xferlog::open).transpose()?.map(Arc::new);
@@ -100,7 +100,7 @@ impl Serving {
             },
             stall_timeout: config.timeouts.stall_timeout,
             keep_alive: config.timeouts.keep_alive,
-            public_address: config.data.public_address,
+            outside: Outside::new(&config, former.map(|former| &former.outside)),
             active_source: config.data.active_source_port,
             gate: gate(&config, former)?,
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -203,9 +203,15 @@ fn binder(config: &Config, former: Option<&Serving>) -> io::Result<Option<Arc<Bi
     }
 }
 
+/// The passive ports that are used: of those on a router only what is mapped there.
+fn pool(config: &Config) -> config::ports::Ports {
+    let all = config.data.passive_ports;
+    if config.data.open_firewall == OpenFirewall::Pcp { all.pool(POOL) } else { all }
+}
+
 /// The ports that were closed before stay closed: sessions of an older configuration use them.
 fn gate(config: &Config, former: Option<&Serving>) -> io::Result<Option<Gate>> {
-    if config.data.open_firewall == OpenFirewall::Off {
+    if config.data.open_firewall != OpenFirewall::Nft {
         return Ok(None);
     }
     let range = config.data.passive_ports.range();

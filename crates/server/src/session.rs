@@ -244,7 +244,7 @@ impl Driver {
                 self.job = work::log_in(ticket, Arc::clone(&self.serving), user, password);
             }
             (Job::Listen(_), _) => {
-                let outcome = self.channel.listen(&self.serving.ports);
+                let outcome = self.channel.listen(&self.serving.ports, self.control.is_tls());
                 self.inputs.push_back(Input::Done(ticket, outcome));
             }
             (job, Some(world)) => {

@@ -1,11 +1,11 @@
-//! What stands between client and server: load balancers of others, started for a test and ended
+//! What stands between client and server: load balancers and routers of others, started for a test and ended
 //! with it.
 //!
 //! It installs nothing: `tests/peers/install` does. What is not there is said aloud and skipped.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -53,4 +53,15 @@ pub fn haproxy(sections: &str) -> io::Result<Option<Running>> {
     let log = fs::File::create(work.path().join("log"))?;
     let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
     Ok(Some(Running { child, work }))
+}
+
+/// The program `miniupnpd`, the router of many homes, and where its libraries are; or a word about
+/// why the test is skipped.
+#[must_use]
+pub fn miniupnpd() -> Option<(PathBuf, String)> {
+    let Ok(program) = find_in("miniupnpd", "miniupnpd") else {
+        eprintln!("skipped: miniupnpd is not installed; run tests/peers/install");
+        return None;
+    };
+    Some((program, libraries_in("miniupnpd")))
 }

@@ -4,5 +4,6 @@
 
 pub mod boxes;
 pub mod clients;
+pub mod nodes;
 pub mod pebble;
 pub mod servers;

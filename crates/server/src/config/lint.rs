@@ -11,9 +11,11 @@ use twoport_proto::server::Requirement;
 use super::account::AccountEntry;
 use super::ports::Ports;
 use super::problem::{Place, Problem};
+use super::public::{Announced, PublicPorts};
 use super::value::Wrong;
 use super::words::{Anonymous, ClientCertificates, ForeignData, OpenFirewall, TlsPolicy};
 use super::{Config, is_anonymous, settings};
+use crate::outside::POOL;
 use crate::tls::{is_on, requirement};
 
 type Places = BTreeMap<&'static str, Place>;
@@ -130,7 +132,10 @@ fn twice(accounts: &[AccountEntry]) -> Vec<Problem> {
 /// What may not be what was meant.
 pub(super) fn warnings(config: &Config, places: &Places) -> Vec<Problem> {
     let warn = |key: &'static str, wrong| Problem::new(places.get(key).cloned(), key, wrong);
-    let ports = config.data.passive_ports;
+    let ports = match config.data.open_firewall {
+        OpenFirewall::Pcp => config.data.passive_ports.pool(POOL),
+        OpenFirewall::Off | OpenFirewall::Nft => config.data.passive_ports,
+    };
     let of_ports = [
         too_few(ports, config.limits.max_sessions),
         overlap(ports, ephemeral_ports()),
@@ -138,8 +143,23 @@ pub(super) fn warnings(config: &Config, places: &Places) -> Vec<Problem> {
     ];
     let mut warnings: Vec<_> =
         of_ports.into_iter().flatten().map(|wrong| warn("passive-ports", wrong)).collect();
-    let address = config.data.public_address.and_then(unreachable_from_outside);
-    warnings.extend(address.map(|wrong| warn("public-address", wrong)));
+    let data = &config.data;
+    for (key, rules) in
+        [("public-address", &data.public_address), ("public-address-tls", &data.public_address_tls)]
+    {
+        let general = rules.0.iter().filter(|rule| rule.clients.is_none());
+        let addresses = general.filter_map(|rule| match rule.announced {
+            Announced::Address(address) => unreachable_from_outside(address),
+            Announced::Auto | Announced::Name(_) => None,
+        });
+        warnings.extend(addresses.map(|wrong| warn(key, wrong)));
+    }
+    warnings.extend(moved(&data.public_ports, ports).map(|wrong| warn("public-ports", wrong)));
+    if config.server.trusted_proxies.0.iter().any(|network| network.prefix_len() == 0) {
+        let what = "everybody can pretend to be any client";
+        let remedy = "name the addresses of the load balancers";
+        warnings.push(warn("trusted-proxies", Wrong::new(what, remedy)));
+    }
     if config.accounts.anonymous == Anonymous::Write {
         let what = "anybody can fill the disk";
         let remedy = "serve a file system of its own, or set it to \"read\"";
@@ -181,6 +201,25 @@ fn helpers(ports: Ports) -> Option<Wrong> {
         let what = format!("middleboxes take {} for other protocols", list.join(", "));
         Wrong::new(what, "these ports are skipped: nothing to do, unless the range is small")
     })
+}
+
+/// Passive ports that have no number outside, and numbers that middleboxes take for other protocols.
+fn moved(moved: &PublicPorts, ports: Ports) -> Option<Wrong> {
+    if moved.0.is_empty() {
+        return None;
+    }
+    let missing = ports
+        .usable()
+        .filter(|port| !moved.0.iter().any(|(inside, _)| inside.range().contains(port)));
+    let missing = missing.count();
+    if missing > 0 {
+        let what = format!("{missing} of the passive ports have no number outside");
+        return Some(Wrong::new(what, "narrow passive-ports to what the router forwards"));
+    }
+    let helper = ports.usable().map(|port| moved.of(port)).find(|port| HELPER_PORTS.contains(port));
+    let helper = helper?;
+    let what = format!("middleboxes take {helper} for another protocol, and rewrite it");
+    Some(Wrong::new(what, "let the router forward other ports"))
 }
 
 fn unreachable_from_outside(address: IpAddr) -> Option<Wrong> {

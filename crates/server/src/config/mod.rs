@@ -16,6 +16,7 @@ pub mod names;
 pub mod networks;
 pub mod ports;
 pub mod problem;
+pub mod public;
 pub mod settings;
 #[cfg(test)]
 mod tests;

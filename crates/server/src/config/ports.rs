@@ -31,6 +31,15 @@ impl Ports {
         self.low..=self.high
     }
 
+    /// Its first ports, at most `count`.
+    #[must_use]
+    pub fn pool(self, count: u16) -> Self {
+        Self {
+            low: self.low,
+            high: self.high.min(self.low.saturating_add(count.saturating_sub(1))),
+        }
+    }
+
     /// How many ports may be announced.
     #[must_use]
     pub fn usable_count(self) -> usize {

@@ -3,7 +3,7 @@
 //! The file's keys, the flags of `twoport serve`, the manual and the man pages are made from it.
 //! What a setting does is elsewhere. (A table of uniform rows: exempt from the length of files.)
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,9 +13,11 @@ use super::Config;
 use super::names::{Contact, Domain, HttpsUrl};
 use super::networks::Networks;
 use super::ports::Ports;
+use super::public::{PublicAddress, PublicPorts, Reflector};
 use super::value::{Bytes, Form, Misread, Umask, Value, Wrong};
 use super::words::{
-    AcmeChallenge, ActiveSource, Anonymous, ClientCertificates, ForeignData, LogFormat, OpenFirewall, RequireReuse, TlsPolicy,
+    AcmeChallenge, ActiveSource, Anonymous, ClientCertificates, ForeignData, LogFormat,
+    OpenFirewall, RequireReuse, TlsPolicy,
 };
 use crate::storage::disk::Links;
 
@@ -153,12 +155,21 @@ settings! {
         passive_ports "passive-ports": Ports = "61000-65535", Common,
             "Ports for passive data connections; open them in the firewall, too",
             "above the ports that Linux takes for outgoing connections (32768-60999), within IANA's dynamic range, so that no other program takes them by chance";
-        public_address "public-address": Option<IpAddr> = "auto", Common,
-            "The IPv4 address that PASV announces when clients reach the server through NAT",
-            "auto is the address that the client's control connection came to, right wherever there is no NAT";
+        public_address "public-address": PublicAddress = "auto", Common,
+            "The address that PASV announces: an IPv4 address, a name (looked up each minute), or `auto`; for some clients `NETWORK=ADDRESS`; in a file one string or a list, of which the first that fits counts",
+            "auto is the address that the client's control connection came to where that is public or the client is in a private network, too; for others the outer address, as the router (PCP, NAT-PMP, UPnP), the cloud's metadata or the reflector tell it";
+        public_address_tls "public-address-tls": PublicAddress = "", Rare,
+            "The same for clients under TLS, whose replies no box on the way can read and rewrite",
+            "without it public-address counts";
+        public_ports "public-ports": PublicPorts = "", Rare,
+            "The numbers that passive ports have outside, where the router forwards others: HERE=OUTSIDE, such as 50000-50100=40000-40100",
+            "most forwardings keep the number";
+        reflector "reflector": Option<Reflector> = "off", Rare,
+            "Somebody outside who tells under which address this host is seen: a STUN server, or another twoport",
+            "nobody outside is asked unless named";
         open_firewall "open-firewall": OpenFirewall = "off", Common,
-            "What opens the way for passive data connections: nothing here; or the nftables of this host (`nft`), where the passive ports are closed and each PASV or EPSV opens its port for its client until the connection has come",
-            "it needs CAP_NET_ADMIN, and is a decision about the host";
+            "What opens the way for passive data connections: nothing here; or the nftables of this host (`nft`), where the passive ports are closed and each PASV or EPSV opens its port for its client until the connection has come; or the router (`pcp`: PCP, NAT-PMP or UPnP), which maps the control port and the first 32 passive ports as long as the server runs",
+            "it is a decision about the host, which needs CAP_NET_ADMIN, or about the router";
         active "active": bool = "true", Rare,
             "Whether PORT and EPRT (active mode) are served",
             "RFC 1123 §4.1.2.12 requires PORT, and old devices know nothing else";
@@ -222,7 +233,7 @@ settings! {
             "Whether CCC may take the control connection back to clear text, so that NATs can read it",
             "names and paths become readable on the way";
         state_directory "state-directory": Option<PathBuf> = "off", Rare,
-            "Where the self-signed certificate is kept, and what was got by ACME",
+    ACME, Where,
             "off is /var/lib/twoport for root, else twoport in the user's state directory (XDG)";
     }
     Limits limits "How much is allowed" {

@@ -75,7 +75,7 @@ links = \"folow\"
 durable = \"yes\"
 [data]
 passive-ports = \"2000-1000\"
-public-address = \"ftp.example.com\"
+public-address = \"203.0.113\"
 [server]
 listen = [\"localhost:21\"]
 [log]
@@ -97,7 +97,7 @@ F:11:9: umask: it is a number; write three octal digits in quotes, such as \"022
 F:12:9: links: \"folow\" is not one of the words; write \"refuse\", \"follow\" or \"hide\"
 F:13:11: durable: it is a string; write true or false
 F:15:17: passive-ports: \"2000-1000\" is not a range of ports; write two ports from 1024 to 65535, the lower first, such as \"50000-50999\"
-F:16:18: public-address: \"ftp.example.com\" is not an IP address; write an IP address such as \"203.0.113.7\" (not a name), or \"auto\"
+F:16:18: public-address: \"203.0.113\" is not an address to announce; write an IP address such as \"203.0.113.7\", a name, or \"auto\"; or for some clients \"10.0.0.0/8=10.0.0.10\"
 F:18:10: listen: \"localhost:21\" is not an address with a port; write an address and a port such as \"0.0.0.0:2121\" or \"[::]:2121\", or \"auto\"
 F:20:14: log-format: it is a number; write \"human\" or \"json\"
 F:21:1: colour: unknown key in [log]; the keys are log-format, xferlog
@@ -264,6 +264,35 @@ fn doubtful_settings_are_warned_about_with_their_place() {
     ] {
         assert!(said.iter().any(|line| line.contains(part)), "{part} in {said:#?}");
     }
+}
+
+#[test]
+fn ports_and_addresses_of_the_outside_are_judged() {
+    let warned = |text: &str| -> Vec<String> {
+        let (_, warnings) = draft(text).finish().unwrap();
+        warnings.iter().map(ToString::to_string).collect()
+    };
+    let said = warned(
+        "[server]\ntrusted-proxies = \"0.0.0.0/0\"\n[data]\npassive-ports = \"61000-61009\"\n\
+         public-address = [\"10.0.0.0/8=10.0.0.1\", \"192.168.1.1\"]\n\
+         public-ports = \"61000-61008=5055-5063\"\n",
+    );
+    for part in [
+        ":2:19: trusted-proxies: everybody can pretend to be any client",
+        "public-address: 192.168.1.1 cannot be reached from the Internet",
+        "public-ports: 1 of the passive ports have no number outside",
+    ] {
+        assert!(said.iter().any(|line| line.contains(part)), "{part} in {said:#?}");
+    }
+    assert!(!said.iter().any(|line| line.contains("10.0.0.1 ")), "{said:#?}");
+    let moved =
+        "[data]\npassive-ports = \"61000-61009\"\npublic-ports = \"61000-61009=5055-5064\"\n";
+    let said = warned(moved);
+    assert!(said.iter().any(|line| line.contains("middleboxes take 5060")), "{said:#?}");
+    let pool = "[data]\nopen-firewall = \"pcp\"\n";
+    assert!(warned(pool).iter().any(|line| line.contains("32 ports for up to 2000 sessions")));
+    let both = "[data]\nopen-firewall = \"nft\"\nforeign-data = \"allow\"\n";
+    assert!(draft(both).finish().is_err());
 }
 
 #[test]

@@ -93,6 +93,8 @@ pub enum OpenFirewall {
     Off,
     /// The own host's nftables, for one peer and port at a time.
     Nft,
+    /// The router, by PCP, NAT-PMP or UPnP.
+    Pcp,
 }
 
 /// What a line of the log looks like.
@@ -186,7 +188,7 @@ words! {
         "\"tls-alpn-01\" or \"http-01\"" "tls-alpn-01" TlsAlpn01, "http-01" Http01,
     }
     Anonymous { "\"off\", \"read\" or \"write\"" "off" Off, "read" Read, "write" Write, }
-    OpenFirewall { "\"off\" or \"nft\"" "off" Off, "nft" Nft, }
+    OpenFirewall { "\"off\", \"nft\" or \"pcp\"" "off" Off, "nft" Nft, "pcp" Pcp, }
     ActivePrivate {
         "\"refuse\" or \"use-peer\""
         "refuse" Refuse, "use-peer" UsePeer,

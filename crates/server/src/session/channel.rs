@@ -30,6 +30,7 @@ use super::way::Way;
 use super::work::{Finished, Slot};
 use crate::config::networks::Networks;
 use crate::config::words::ForeignData;
+use crate::outside::Outside;
 use crate::serving::Serving;
 
 /// How long an active connection may be in the making; the session's own deadline is shorter.
@@ -47,7 +48,8 @@ pub(super) struct Channel {
     /// The end of the control connection on this machine.
     own: SocketAddr,
     peer: IpAddr,
-    announced: IpAddr,
+    local: IpAddr,
+    outside: Outside,
     foreign: bool,
     source: Source,
     trusted_proxies: Networks,
@@ -70,12 +72,11 @@ impl Channel {
         serving: &Serving,
     ) -> Self {
         let local = local.ip().to_canonical();
-        // PASV carries IPv4 only, and an EPSV announces no address at all.
-        let announced = serving.public_address.filter(|_| local.is_ipv4()).unwrap_or(local);
         Self {
             own,
             peer: peer.ip().to_canonical(),
-            announced,
+            local,
+            outside: serving.outside.clone(),
             foreign: serving.config().data.foreign_data == ForeignData::Allow,
             source: Source::new(serving.active_source, own),
             trusted_proxies: serving.trusted_proxies.clone(),
@@ -94,7 +95,7 @@ impl Channel {
     }
 
     /// Listens for the client, on the port of the last offer if the session still has it.
-    pub(super) fn listen(&mut self, ports: &Ports) -> Outcome {
+    pub(super) fn listen(&mut self, ports: &Ports, tls: bool) -> Outcome {
         self.held = None;
         self.arriving = None;
         let lease = match self.lease.take() {
@@ -108,7 +109,7 @@ impl Channel {
                     tracing::error!(target: "twoport", %error, "the firewall does not open");
                     return Outcome::Failed(Reason::DataListenFailed);
                 }
-                let address = SocketAddr::from((self.announced, lease.port()));
+                let address = self.outside.announce(self.local, self.peer, tls, lease.port());
                 self.lease = Some(lease);
                 self.offered = true;
                 Outcome::Listening(address)

@@ -104,6 +104,11 @@ impl Control {
         self.stream.secure(handshake).await.inspect_err(|_| self.lost = true)
     }
 
+    /// Whether it is under TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.stream.is_tls()
+    }
+
     /// Ends TLS, after CCC.
     pub(super) async fn lay_bare(&mut self) {
         self.flush().await;

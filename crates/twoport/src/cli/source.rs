@@ -81,7 +81,7 @@ impl Source {
     /// was made, if one was: a password that the user chose is not repeated.
     pub(crate) fn urls(&self, config: &Config, bound: &[SocketAddr]) -> Vec<String> {
         let login = self.made.get().map(|password| (MADE_NAME, password.expose()));
-        urls(bound, &local_addresses(), config.data.public_address, login)
+        urls(bound, &local_addresses(), config.data.public_address.general(), login)
     }
 
     fn made(&self) -> Result<&Password, Problems> {

@@ -2,20 +2,25 @@
 //!
 //! Who may connect to whom is the tests' matter.
 
+#![expect(clippy::unwrap_used, reason = "called by tests: it fails them")]
+
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use twoport_lab::foreign::clients::served;
 use twoport_networks::{Network, Node, Process, Topology, missing};
 
+use super::clients::served;
+
 /// How long a test waits for what must come.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The network of a name, or a word about why the test is skipped.
-pub(crate) fn network(name: &str) -> Option<Network> {
+#[must_use]
+pub fn network(name: &str) -> Option<Network> {
     if let Some(why) = missing() {
         println!("skipped: {why}");
         return None;
@@ -24,14 +29,17 @@ pub(crate) fn network(name: &str) -> Option<Network> {
 }
 
 /// A server and what it said.
-pub(crate) struct Served {
-    pub(crate) process: Process,
+#[derive(Debug)]
+pub struct Served {
+    /// Its process.
+    pub process: Process,
     work: TempDir,
 }
 
 impl Served {
     /// Serves, to visitors who may write, at port 21 of all addresses.
-    pub(crate) fn start(node: &Node, arguments: &[&str]) -> Self {
+    #[must_use]
+    pub fn start(node: &Node, arguments: &[&str]) -> Self {
         let work = TempDir::new().unwrap();
         let root = work.path().join("root");
         std::fs::create_dir(&root).unwrap();
@@ -46,22 +54,36 @@ impl Served {
         served
     }
 
-    pub(crate) fn log(&self) -> String {
+    /// What it said so far.
+    #[must_use]
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.work.path().join("log")).unwrap()
     }
 
-    pub(crate) fn file(&self, name: &str) -> std::path::PathBuf {
+    /// A file of those it serves.
+    #[must_use]
+    pub fn file(&self, name: &str) -> std::path::PathBuf {
         self.work.path().join("root").join(name)
     }
 
-    pub(crate) fn kill(&self) {
+    /// SIGKILL.
+    pub fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.process.id().unwrap()).unwrap();
-        let process = rustix::process::Pid::from_raw(id).unwrap();
-        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 }
 
-pub(crate) fn wait_for(mut fact: impl FnMut() -> bool) -> bool {
+/// Whether something comes true within twenty seconds.
+pub fn wait_for(mut fact: impl FnMut() -> bool) -> bool {
     (0..400).any(|_| {
         let is_so = fact();
         if !is_so {
@@ -72,17 +94,23 @@ pub(crate) fn wait_for(mut fact: impl FnMut() -> bool) -> bool {
 }
 
 /// Connects from a node; what is not answered in the time given is an error.
-pub(crate) fn connect(node: &Node, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+///
+/// # Errors
+/// What the system says.
+pub fn connect(node: &Node, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     let stream = node.inside(|| TcpStream::connect_timeout(&to, patience))??;
     stream.set_read_timeout(Some(PATIENCE))?;
     Ok(stream)
 }
 
 /// A session that is logged in.
-pub(crate) struct Client(pub(crate) BufReader<TcpStream>);
+#[derive(Debug)]
+pub struct Client(pub BufReader<TcpStream>);
 
 impl Client {
-    pub(crate) fn log_in(node: &Node, server: IpAddr) -> Self {
+    /// Connects and logs in.
+    #[must_use]
+    pub fn log_in(node: &Node, server: IpAddr) -> Self {
         let stream = connect(node, (server, 21).into(), PATIENCE).unwrap();
         let mut client = Self(BufReader::new(stream));
         client.says("220");
@@ -92,29 +120,31 @@ impl Client {
         client
     }
 
+    /// The next line, which begins with the code.
     #[track_caller]
-    pub(crate) fn says(&mut self, code: &str) -> String {
+    pub fn says(&mut self, code: &str) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).unwrap();
         assert!(line.starts_with(code), "expected {code}, got {line:?}");
         line
     }
 
+    /// The reply to a command, which begins with the code.
     #[track_caller]
-    pub(crate) fn asks(&mut self, line: &str, code: &str) -> String {
+    pub fn asks(&mut self, line: &str, code: &str) -> String {
         self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
         self.says(code)
     }
 
     /// The port of EPSV.
     #[track_caller]
-    pub(crate) fn epsv(&mut self) -> u16 {
+    pub fn epsv(&mut self) -> u16 {
         self.asks("EPSV", "229").split('|').nth(3).unwrap().parse().unwrap()
     }
 
     /// The address of PASV.
     #[track_caller]
-    pub(crate) fn pasv(&mut self) -> SocketAddr {
+    pub fn pasv(&mut self) -> SocketAddr {
         let reply = self.asks("PASV", "227");
         let numbers = reply.split(['(', ')']).nth(1).unwrap();
         let numbers: Vec<u16> = numbers.split(',').map(|n| n.parse().unwrap()).collect();
