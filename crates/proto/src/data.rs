@@ -2,6 +2,8 @@
 //!
 //! It opens nothing: a session asks it what is allowed and tells it what happened.
 
+pub mod door;
+
 use core::net::{IpAddr, SocketAddr};
 
 use crate::reason::Reason;

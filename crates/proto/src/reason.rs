@@ -127,6 +127,8 @@ reasons! {
         "A public server announced a private, local or otherwise unusable address, or a low port of another host. It is never dialled, since a hostile server could aim the client at hosts of the client's own network (CVE-2020-8284). Set the public address in the server.";
     DataDialTimeout "data-dial-timeout" "The client's data port did not answer"
         "The server's connection to the address in PORT or EPRT was dropped without an answer: usually a NAT or firewall on the client's side. Use passive mode (EPSV or PASV).";
+    DataDoubtful "data-doubtful" "The data connection cannot be told from another session's"
+        "Several sessions of one address wait at the same port, or a log-in came at the same moment. Use TLS, and let the client resume its session; or widen passive-ports.";
     DataListenFailed "data-listen-failed" "No data port could be opened"
         "The system refused to listen on a passive port. See the log for the system's error; check passive-ports and the limit on open files.";
     DataNotConnected "data-not-connected" "Nobody connected to the passive port in time"
@@ -141,6 +143,8 @@ reasons! {
         "Each transfer needs one of these commands before it.";
     DataStalled "data-stalled" "Data connection timed out: no byte moved"
         "The peer stopped reading or sending, or a box between drops the packets (a path MTU black hole stalls at the first full packet). Raise stall-timeout for very slow links.";
+    DataUnclaimed "data-unclaimed" "No session waits for this data connection"
+        "It came too late, or its session chose another way meanwhile. The client asks again with EPSV or PASV.";
     DataUnreachable "data-unreachable" "The client's data address cannot be reached"
         "The network reports no way to the address in PORT or EPRT. Use passive mode (EPSV or PASV).";
     EprtMalformed "eprt-malformed" "Invalid EPRT format"

@@ -10,8 +10,12 @@ use crate::player::files;
 use crate::script::{Says, Script};
 
 /// Reasons that no session can show: the listener gives them, before there is a session.
-const BEFORE_ANY_SESSION: [Reason; 3] =
-    [Reason::ProxyHeaderMissing, Reason::ServerFull, Reason::ServerFullForAddress];
+const BEFORE_ANY_SESSION: [Reason; 4] = [
+    Reason::DataUnclaimed,
+    Reason::ProxyHeaderMissing,
+    Reason::ServerFull,
+    Reason::ServerFullForAddress,
+];
 
 /// The words of the verb table that no session file has a server understand.
 ///

@@ -23,10 +23,12 @@ pub const fn code(reason: Reason) -> Code {
         | R::ShuttingDown
         | R::TooManyUnknown => Code::SERVICE_CLOSING,
         R::DataDialTimeout
+        | R::DataDoubtful
         | R::DataListenFailed
         | R::DataNotConnected
         | R::DataRefused
         | R::DataSetupMissing
+        | R::DataUnclaimed
         | R::DataUnreachable
         | R::PassiveRangeFull
         | R::StrangerRefused => Code::NO_DATA_CONNECTION,
