@@ -112,6 +112,14 @@ impl ControlStream {
         self.peer
     }
 
+    /// How long a round trip takes; none if the system does not tell.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        let socket = self.socket.as_ref()?;
+        let microseconds = twoport_sys::socket::round_trip(socket.tcp()).ok()?;
+        Some(Duration::from_micros(microseconds.into()))
+    }
+
     /// Whether it is under TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {

@@ -145,6 +145,26 @@ impl Command {
         )
     }
 
+    /// Whether clients send it between the set-up of a data connection and its transfer, or whether
+    /// it is the transfer.
+    #[must_use]
+    pub const fn goes_before_data(&self) -> bool {
+        self.moves_data()
+            || matches!(
+                self,
+                Self::Allo
+                    | Self::Mdtm { .. }
+                    | Self::Mode(_)
+                    | Self::Noop
+                    | Self::Prot(_)
+                    | Self::Rang(..)
+                    | Self::Rest(_)
+                    | Self::Size(_)
+                    | Self::Stru(_)
+                    | Self::Type(_)
+            )
+    }
+
     /// Reads a line without its end.
     ///
     /// One blank parts verb and argument; further blanks belong to the argument, since names may

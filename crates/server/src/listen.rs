@@ -20,10 +20,10 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use twoport_net::control::ControlStream;
+use twoport_net::data::desk::{Arrived, Desk};
 use twoport_net::data::dial::canonical;
 use twoport_net::proxy;
 use twoport_proto::code::Code;
-use twoport_proto::proxy::Ends;
 use twoport_proto::reason::Reason;
 use twoport_proto::reply::Reply;
 use twoport_proto::server::{Decision, Note};
@@ -35,7 +35,7 @@ use crate::config::listener::Door;
 use crate::limits::Census;
 use crate::log::{self, Who};
 use crate::serving::Serving;
-use crate::session::{Driver, Stop};
+use crate::session::{At, Driver, Stop};
 
 /// How many connections the kernel may keep until they are accepted. Origin: a burst of clients
 /// that come back after a cut; Linux's own limit is 4096.
@@ -188,9 +188,13 @@ impl Handle {
 }
 
 async fn accept(listener: TcpListener, door: Door, shared: Arc<Shared>) {
+    let sessions = Arc::clone(&shared);
+    let desk = Desk::control(door.implicit, move |desk, arrived| {
+        admit(arrived, door, &sessions, desk);
+    });
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => welcome(stream, canonical(peer), door, &shared),
+            Ok((stream, peer)) => welcome(stream, canonical(peer), door, &shared, &desk),
             // Descriptors ran out, most likely: serving those who are in frees some.
             Err(error) => {
                 tracing::error!(target: "twoport", %error, "a connection was not accepted");
@@ -201,14 +205,20 @@ async fn accept(listener: TcpListener, door: Door, shared: Arc<Shared>) {
 }
 
 /// Finds out whose connection it is: a trusted load balancer says so before anything else.
-fn welcome(stream: TcpStream, peer: SocketAddr, door: Door, shared: &Arc<Shared>) {
+fn welcome(
+    stream: TcpStream,
+    peer: SocketAddr,
+    door: Door,
+    shared: &Arc<Shared>,
+    desk: &Arc<Desk>,
+) {
     if !shared.serving.borrow().trusted_proxies.contain(peer.ip()) {
-        return admit(stream, peer, None, door, shared);
+        return desk.arrive(stream, peer, None);
     }
-    let shared = Arc::clone(shared);
+    let (shared, desk) = (Arc::clone(shared), Arc::clone(desk));
     tokio::spawn(async move {
         match proxy::read_header(&stream, proxy::PATIENCE).await {
-            Ok(ends) => admit(stream, proxy::source(ends, peer), ends, door, &shared),
+            Ok(ends) => desk.arrive(stream, proxy::source(ends, peer), ends),
             Err(reason) => {
                 let number = shared.sessions.fetch_add(1, Ordering::Relaxed) + 1;
                 refuse(stream, peer, number, door.implicit, reason);
@@ -218,11 +228,10 @@ fn welcome(stream: TcpStream, peer: SocketAddr, door: Door, shared: &Arc<Shared>
 }
 
 fn admit(
-    stream: TcpStream,
-    peer: SocketAddr,
-    ends: Option<Ends>,
+    Arrived { stream, from: peer, ends }: Arrived,
     door: Door,
     shared: &Arc<Shared>,
+    desk: &Arc<Desk>,
 ) {
     let serving = Arc::clone(&shared.serving.borrow());
     // Each open socket is a door of the configuration in force, which takes over those of the last.
@@ -234,7 +243,8 @@ fn admit(
             // A connection that is gone before it began is nobody's loss.
             if let Ok(stream) = ControlStream::new(stream, serving.keep_alive) {
                 let stream = stream.on_behalf_of(ends);
-                let driver = Driver::new(stream, (door, policy), number, serving, place, stop);
+                let at = At { stream, door, policy, desk: Arc::clone(desk) };
+                let driver = Driver::new(at, number, serving, place, stop);
                 tokio::spawn(driver.run());
             }
         }

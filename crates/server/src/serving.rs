@@ -5,12 +5,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
 use twoport_net::clock;
+use twoport_net::data::pool::Pool;
 use twoport_net::data::ports::Ports;
 use twoport_net::nft::Gate;
 use twoport_net::tls::keys::TicketKeys;
@@ -20,7 +22,7 @@ use twoport_proto::server::Policy;
 use crate::accounts::{Account, Accounts};
 use crate::config::listener::Door;
 use crate::config::networks::Networks;
-use crate::config::words::{ActiveSource, ForeignData, OpenFirewall};
+use crate::config::words::{ActiveSource, ForeignData, OpenFirewall, Passive};
 use crate::config::{self, Config, settings};
 use crate::limits::Most;
 use crate::log::Xferlog;
@@ -42,7 +44,7 @@ pub struct Serving {
     /// Who may log in.
     pub accounts: Arc<Accounts>,
     /// The passive ports.
-    pub ports: Ports,
+    pub pool: Pool,
     /// How many sessions there may be.
     pub most: Most,
     /// How long a transfer may move no byte.
@@ -68,6 +70,8 @@ pub struct Serving {
     config: Arc<Config>,
     owners: Arc<Owners>,
     disks: Arc<Mutex<HashMap<PathBuf, Disk>>>,
+    /// Whether nothing but the control port can be reached from outside, as far as is known.
+    shut: Arc<AtomicBool>,
 }
 
 impl Serving {
@@ -81,17 +85,25 @@ impl Serving {
             Some(former) => config.with_doors_of(&former.config),
             None => config,
         };
-        let range = pool(&config);
-        let ports = match former {
-            Some(former) if pool(&former.config) == range => former.ports.clone(),
-            _ => Ports::new(range.low..=range.high),
+        let range = passive_range(&config);
+        let proxies = config.server.trusted_proxies.clone();
+        let pool = match former {
+            Some(former)
+                if passive_range(&former.config) == range && former.trusted_proxies == proxies =>
+            {
+                former.pool.clone()
+            }
+            _ => {
+                let trusted = Arc::new(move |address| proxies.contain(address));
+                Pool::new(Ports::new(range.low..=range.high), trusted)
+            }
         };
         let xferlog = config.log.xferlog.as_deref().map(Xferlog::open).transpose()?.map(Arc::new);
         let limits = &config.limits;
         Ok(Self {
             policies: policies(&config),
             accounts: Arc::new(accounts),
-            ports,
+            pool,
             most: Most {
                 sessions: limits.max_sessions,
                 sessions_per_ip: limits.max_sessions_per_ip,
@@ -110,6 +122,7 @@ impl Serving {
             checks: Arc::new(Semaphore::new(CHECKS)),
             owners: Arc::new(Owners::of_host()),
             disks: Arc::default(),
+            shut: former.map(|former| Arc::clone(&former.shut)).unwrap_or_default(),
             config: Arc::new(config),
         })
     }
@@ -118,13 +131,34 @@ impl Serving {
     /// door.
     #[must_use]
     pub fn policy(&self, door: &Door) -> Option<Arc<Policy>> {
-        self.policies.get(door).cloned()
+        let policy = self.policies.get(door)?;
+        let data_on_control_port = self.takes_data_on_control_port();
+        if policy.data_on_control_port == data_on_control_port {
+            return Some(Arc::clone(policy));
+        }
+        Some(Arc::new(Policy { data_on_control_port, ..Policy::clone(policy) }))
     }
 
     /// The same with other certificates.
     #[must_use]
     pub(crate) fn with_tls(&self, tls: Tls) -> Self {
         Self { tls: Some(tls), ..self.clone() }
+    }
+
+    /// Whether passive data connections come to the control port.
+    #[must_use]
+    pub fn takes_data_on_control_port(&self) -> bool {
+        match self.config.data.passive {
+            Passive::Ports => false,
+            Passive::ControlPort => true,
+            Passive::Auto => self.shut.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Tells what is known of the outside: whether it lets in nothing but the control port. New
+    /// sessions heed it where `passive` is auto.
+    pub fn only_control_port_is_open(&self, so: bool) {
+        self.shut.store(so, Ordering::Relaxed);
     }
 
     /// What an account can reach. Blocks.
@@ -204,7 +238,7 @@ fn binder(config: &Config, former: Option<&Serving>) -> io::Result<Option<Arc<Bi
 }
 
 /// The passive ports that are used: of those on a router only what is mapped there.
-fn pool(config: &Config) -> config::ports::Ports {
+fn passive_range(config: &Config) -> config::ports::Ports {
     let all = config.data.passive_ports;
     if config.data.open_firewall == OpenFirewall::Pcp { all.pool(POOL) } else { all }
 }
@@ -245,6 +279,7 @@ fn policy(config: &Config, tls: &settings::Tls) -> Policy {
         active: data.active,
         foreign_data: data.foreign_data == ForeignData::Allow,
         active_private: data.active_private,
+        data_on_control_port: data.passive == Passive::ControlPort,
         tls: tls::requirement(tls),
         data_tls: tls.data_tls.into(),
         clear_commands: tls.clear_commands,

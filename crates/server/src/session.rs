@@ -18,11 +18,13 @@ use tokio::time::sleep_until;
 
 use twoport_net::clock;
 use twoport_net::control::ControlStream;
+use twoport_net::data::desk::Desk;
 use twoport_net::pump::blocking;
 use twoport_net::tls::TlsError;
 use twoport_net::tls::accept::Reuse;
 use twoport_net::tls::tickets::{Identity, SessionTls};
 use twoport_proto::code::Code;
+use twoport_proto::data::door::Guard;
 use twoport_proto::reason::Reason;
 use twoport_proto::server::{
     DataEvent, Decision, Effect, Grant, Input, Job, Note, Outcome, Policy, Session, Ticket,
@@ -70,16 +72,27 @@ pub(crate) struct Driver {
     stop: watch::Receiver<Stop>,
     /// TLS with tickets of this session's own, once it is needed, and what is asked of data.
     tls: Option<(SessionTls, Reuse)>,
+    /// The session's name in them.
+    identity: Option<Identity>,
     /// How the client came in.
     door: Door,
     open: bool,
 }
 
+/// A connection just accepted, and where.
+pub(crate) struct At {
+    pub(crate) stream: ControlStream,
+    /// How the client came in, and the rules there.
+    pub(crate) door: Door,
+    pub(crate) policy: Arc<Policy>,
+    /// Where data connections to the same port are told from log-ins.
+    pub(crate) desk: Arc<Desk>,
+}
+
 impl Driver {
     /// A session on a connection just accepted.
     pub(crate) fn new(
-        stream: ControlStream,
-        (door, policy): (Door, Arc<Policy>),
+        At { stream, door, policy, desk }: At,
         number: u64,
         serving: Arc<Serving>,
         place: Place,
@@ -87,7 +100,8 @@ impl Driver {
     ) -> Self {
         let (local, peer) = (stream.local(), stream.peer());
         let begin = if door.implicit { Session::implicit } else { Session::new };
-        let channel = Channel::new((stream.own(), stream.maker()), local, peer, &serving);
+        let desk = policy.data_on_control_port.then_some(desk);
+        let channel = Channel::new(number, &stream, &serving, desk);
         let session = begin(policy, local, peer, clock::now());
         let who = Who { session: number, peer: peer.ip(), user: None, anonymous: false };
         Self {
@@ -104,6 +118,7 @@ impl Driver {
             inputs: VecDeque::new(),
             stop,
             tls: None,
+            identity: None,
             door,
             open: true,
         }
@@ -143,6 +158,7 @@ impl Driver {
         let reuse = tls.reuse;
         let begun = self.control.secure(Arc::clone(&own.control)).await;
         self.tls = Some((own, reuse));
+        self.identity = Some(identity);
         begun.map_err(|error| self.tls_failed(&error))
     }
 
@@ -221,6 +237,7 @@ impl Driver {
                 Effect::Transfer(ticket) => self.start(ticket),
                 Effect::Cancel(ticket) => self.cancel(ticket),
                 Effect::Unlisten => self.channel.close(),
+                Effect::Doze => self.channel.doze(),
                 Effect::Note(note) => self.note(&note),
                 Effect::Close => self.open = false,
             }
@@ -244,12 +261,20 @@ impl Driver {
                 self.job = work::log_in(ticket, Arc::clone(&self.serving), user, password);
             }
             (Job::Listen(_), _) => {
-                let outcome = self.channel.listen(&self.serving.ports, self.control.is_tls());
-                self.inputs.push_back(Input::Done(ticket, outcome));
+                let (guard, round_trip) = (self.guard(), self.control.round_trip());
+                let tls = self.control.is_tls();
+                match self.channel.listen(ticket, &self.serving, guard, round_trip, tls) {
+                    Ok(outcome) => self.inputs.push_back(Input::Done(ticket, outcome)),
+                    Err(turn) => self.job = turn,
+                }
             }
             (job, Some(world)) => {
                 let opens =
                     matches!(job, Job::OpenRead { .. } | Job::OpenWrite { .. } | Job::OpenList(_));
+                if opens {
+                    let uploads = matches!(job, Job::OpenWrite { .. });
+                    self.channel.verb(self.guard(), uploads);
+                }
                 let world = world.clone();
                 let slot = Slot::blocking(move || {
                     let (outcome, opened) = job::run(&world, job);
@@ -264,9 +289,18 @@ impl Driver {
         }
     }
 
+    /// How the session's data connections can be known.
+    fn guard(&self) -> Guard<Identity> {
+        let identity = self.identity.filter(|_| self.session.is_private());
+        identity.map_or(Guard::Clear, Guard::Private)
+    }
+
     fn job_finished(&mut self, finished: Finished) -> Option<Input> {
         match finished {
             Finished::Job { ticket, outcome, .. } => Some(Input::Done(ticket, outcome)),
+            Finished::Claimed { ticket, claim } => {
+                Some(Input::Done(ticket, self.channel.claimed(claim)))
+            }
             Finished::LoggedIn { ticket, account, world } => {
                 let (permissions, data_tls) = (account.permissions, account.data_tls);
                 let outcome = Outcome::LoggedIn(Grant { permissions, data_tls });
@@ -285,6 +319,9 @@ impl Driver {
         match finished {
             Finished::Job { ticket, outcome, opened } => {
                 self.moving.phase = Phase::Droppable;
+                if !matches!(outcome, Outcome::Opened { .. }) {
+                    self.channel.verb_over();
+                }
                 self.moving.opened = opened.map(|opened| (ticket, opened));
                 Some(Input::Done(ticket, outcome))
             }
@@ -309,7 +346,7 @@ impl Driver {
                 self.moving.received = Some((ticket, receiving));
                 None
             }
-            Finished::LoggedIn { .. } => None,
+            Finished::LoggedIn { .. } | Finished::Claimed { .. } => None,
         }
     }
 
@@ -378,7 +415,7 @@ impl Driver {
             let took = clock::now().since(self.moving.began);
             xferlog.write(&who, Transferred { date, took, ascii: self.moving.ascii, note });
         }
-        self.channel.rest(&self.serving.ports);
+        self.channel.rest(&self.serving.pool);
     }
 }
 

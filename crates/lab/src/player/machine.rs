@@ -189,7 +189,7 @@ impl Machine {
             Effect::StartTls => self.securing = Some(Securing::Control),
             Effect::Secure => self.securing = Some(Securing::Data),
             // What is played is what is said under TLS and without it.
-            Effect::StopTls => {}
+            Effect::StopTls | Effect::Doze => {}
             Effect::Dial(target) => self.dialling = Some(target),
             Effect::Transfer(ticket) => self.transfer(ticket),
             Effect::Cancel(ticket) => self.cancel(ticket),

@@ -2,7 +2,9 @@
 //!
 //! Who may be at the other end is decided in `twoport_proto::data`.
 
+pub mod desk;
 pub mod dial;
 pub mod listen;
+pub mod pool;
 pub mod ports;
 pub mod punch;

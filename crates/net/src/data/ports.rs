@@ -7,8 +7,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use rustix::io::Errno;
+use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -31,6 +33,12 @@ pub struct Ports {
 #[derive(Debug)]
 pub struct Lease {
     listener: TcpListener,
+    place: Arc<Place>,
+}
+
+/// A port that is taken from the ledger, until the last lease of it is dropped.
+#[derive(Debug)]
+struct Place {
     port: u16,
     ports: Ports,
 }
@@ -71,13 +79,29 @@ impl Ports {
     /// [`Reason::PassiveRangeFull`] if no port is free, [`Reason::DataListenFailed`] if the system
     /// does not let us listen.
     pub fn lease(&self, address: IpAddr) -> Result<Lease, LeaseError> {
+        self.lease_beyond(0, address)
+    }
+
+    /// The same, but only while there are plenty: the last port in eight, and one in any case, are
+    /// left for those who share them.
+    ///
+    /// # Errors
+    /// As for [`Ports::lease`].
+    pub fn lease_while_plenty(&self, address: IpAddr) -> Result<Lease, LeaseError> {
+        self.lease_beyond((self.total / 8).max(1), address)
+    }
+
+    fn lease_beyond(&self, reserve: usize, address: IpAddr) -> Result<Lease, LeaseError> {
         let mut busy = Vec::new();
         let leased = loop {
-            let Some(port) = self.take() else {
+            let Some(port) = self.take(reserve.saturating_sub(busy.len())) else {
                 break Err(LeaseError { reason: Reason::PassiveRangeFull, source: None });
             };
             match listen(address.to_canonical(), port) {
-                Ok(listener) => break Ok(Lease { listener, port, ports: self.clone() }),
+                Ok(listener) => {
+                    let place = Arc::new(Place { port, ports: self.clone() });
+                    break Ok(Lease { listener, place });
+                }
                 Err(error) if is_taken(&error) => busy.push(port),
                 Err(error) => {
                     busy.push(port);
@@ -90,9 +114,9 @@ impl Ports {
         leased
     }
 
-    fn take(&self) -> Option<u16> {
+    fn take(&self, reserve: usize) -> Option<u16> {
         self.with_free(|free| {
-            let index = random_below(free.len())?;
+            let index = random_below(free.len()).filter(|_| free.len() > reserve)?;
             Some(free.swap_remove(index))
         })
     }
@@ -105,8 +129,17 @@ impl Ports {
 impl Lease {
     /// The port.
     #[must_use]
-    pub const fn port(&self) -> u16 {
-        self.port
+    pub fn port(&self) -> u16 {
+        self.place.port
+    }
+
+    /// The same port at another address.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn beside(&self, address: IpAddr) -> io::Result<Self> {
+        let listener = listen(address.to_canonical(), self.port())?;
+        Ok(Self { listener, place: Arc::clone(&self.place) })
     }
 
     /// The next connection, and where it comes from, in its own family.
@@ -118,6 +151,23 @@ impl Lease {
         Ok((stream, canonical(peer)))
     }
 
+    /// The next connection, without waiting for one.
+    pub(super) fn accept_now(&self) -> Option<(TcpStream, SocketAddr)> {
+        let accepted =
+            rustix::net::accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC);
+        let stream = TcpStream::from_std(accepted.ok()?.into()).ok()?;
+        let peer = stream.peer_addr().ok()?;
+        Some((stream, canonical(peer)))
+    }
+
+    /// The next connection, for who waits for more than one thing.
+    pub(super) fn poll_accept(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        self.listener.poll_accept(cx).map_ok(|(stream, peer)| (stream, canonical(peer)))
+    }
+
     /// Closes connections that wait unaccepted: left over from an earlier offer, they must not be
     /// taken for the answer to the next one.
     pub fn drain(&self) {
@@ -125,7 +175,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for Place {
     fn drop(&mut self) {
         let port = self.port;
         self.ports.with_free(|free| free.push(port));
@@ -151,7 +201,7 @@ fn is_taken(error: &io::Error) -> bool {
 }
 
 /// A random index below `length`. The tiny bias of the remainder does not help a guesser.
-fn random_below(length: usize) -> Option<usize> {
+pub(super) fn random_below(length: usize) -> Option<usize> {
     let random = getrandom::u64().ok()?;
     let length = u64::try_from(length).ok().filter(|length| *length > 0)?;
     usize::try_from(random % length).ok()

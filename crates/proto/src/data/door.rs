@@ -73,6 +73,9 @@ pub struct Offer<N> {
     /// What the network between needs for an answer: some round trips. On the control port a
     /// connection is held for so long; at most [`LONGEST_HOLD`].
     pub patience: Duration,
+    /// How long a silent connection must have been alone, when the verb has come, to be believed to
+    /// be data in clear.
+    pub alone: Duration,
 }
 
 /// Another session waits for a connection that could not be told apart.
@@ -243,6 +246,16 @@ impl<N: Copy + Eq> Door<N> {
         let stage = self.offered(now);
         if let Some(claim) = self.claims.iter_mut().find(|claim| claim.offer.owner == owner) {
             claim.stage = stage;
+        }
+        self.settle(now);
+    }
+
+    /// Another command came: on the control port the offer counts again when its verb has come.
+    pub fn sleep(&mut self, now: Time, owner: u64) {
+        if self.kind != Kind::Passive
+            && let Some(claim) = self.claims.iter_mut().find(|claim| claim.offer.owner == owner)
+        {
+            claim.stage = Stage::Offered { until: now };
         }
         self.settle(now);
     }

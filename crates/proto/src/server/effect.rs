@@ -36,6 +36,9 @@ pub enum Effect {
     Cancel(Ticket),
     /// Close the passive port, and a connection that came there and is not in use.
     Unlisten,
+    /// Data are expected on the control port, and another command came than their transfer: do not
+    /// take a connection for data until the transfer's file is opened.
+    Doze,
     /// Put it into log, metrics and audit.
     Note(Note),
     /// Close the control connection once all replies are out.

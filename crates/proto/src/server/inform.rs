@@ -56,6 +56,9 @@ impl Core {
             lines.push(alloc::format!("DATA source-port {port}").into_bytes());
         }
         lines.extend([b"TVFS".to_vec(), b"UTF8".to_vec()]);
+        if self.policy.data_on_control_port {
+            lines.push(b"DATA control-port".to_vec());
+        }
         lines.sort();
         self.reply(Reply::block(Code::STATUS, "Features supported:", lines, "End FEAT."));
     }

@@ -92,6 +92,8 @@ pub enum DataEvent {
     Secured,
     /// It is not, and was closed. A passive port goes on waiting.
     SecureFailed(Reason),
+    /// The offer is void: its connection can no longer be told from others.
+    Lost(Reason),
 }
 
 /// One control connection. See the [module](self) for how to drive it.
@@ -250,6 +252,12 @@ impl Session {
         self.queue.len() < QUEUE
     }
 
+    /// Whether data connections are under TLS.
+    #[must_use]
+    pub const fn is_private(&self) -> bool {
+        self.core.is_private()
+    }
+
     /// Whether a transfer has been asked for and has not ended.
     #[must_use]
     pub const fn is_transferring(&self) -> bool {
@@ -368,6 +376,7 @@ impl Session {
         }
         let state = self.take_state();
         let core = &mut self.core;
+        core.doze(&command);
         self.state = match (command, state) {
             (Command::User(name), state) => core.user(name, state),
             (Command::Pass(password), State::ExpectPass(state)) => core.pass(state, password),

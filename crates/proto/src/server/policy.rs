@@ -54,6 +54,8 @@ pub struct Policy {
     pub foreign_data: bool,
     /// What is dialled where they name an address of the client's own network.
     pub active_private: ActivePrivate,
+    /// Whether PASV and EPSV announce the control port.
+    pub data_on_control_port: bool,
 }
 
 impl Default for Policy {
@@ -74,6 +76,7 @@ impl Default for Policy {
             active: true,
             foreign_data: false,
             active_private: ActivePrivate::Refuse,
+            data_on_control_port: false,
         }
     }
 }

@@ -128,8 +128,8 @@ impl Core {
     }
 
     /// Whether data connections are under TLS.
-    pub(super) fn is_private(&self) -> bool {
-        self.security.data == Protection::Private
+    pub(super) const fn is_private(&self) -> bool {
+        matches!(self.security.data, Protection::Private)
     }
 
     /// Why this user may not move data as the session is protected now, if so.

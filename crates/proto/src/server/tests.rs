@@ -379,3 +379,41 @@ fn a_name_that_is_refused_leaves_the_old_login_and_takes_no_password() {
     played.say("PWD");
     assert_eq!(played.codes(), ["530", "503", "331", "230", "530", "257"]);
 }
+
+#[test]
+fn on_the_control_port_an_offer_dozes_at_every_command_that_goes_elsewhere() {
+    let policy = Policy { data_on_control_port: true, ..Policy::default() };
+    let mut played = Played::new(policy);
+    played.say("USER ann");
+    played.say("PASS secret");
+    played.done(Outcome::LoggedIn(Grant::of(crate::verb::Permissions::ALL)));
+    for (line, dozes) in [("TYPE I", false), ("REST 7", false), ("PWD", true), ("FEAT", true)] {
+        played.say("EPSV");
+        played.done(Outcome::Listening(LOCAL.parse().unwrap()));
+        played.seen.clear();
+        played.say(line);
+        assert_eq!(played.seen.contains(&Effect::Doze), dozes, "{line}");
+    }
+    let told = played.replies().join("\n");
+    assert!(told.contains("DATA control-port"), "{told}");
+}
+
+#[test]
+fn an_offer_that_became_void_is_refused_with_its_reason() {
+    let mut played = Played::logged_in();
+    for early in [true, false] {
+        played.say("EPSV");
+        played.done(Outcome::Listening(LOCAL.parse().unwrap()));
+        played.say("RETR a");
+        let lost = Input::Data(DataEvent::Lost(Reason::DataDoubtful));
+        if early {
+            played.give(lost.clone());
+        }
+        played.done(Outcome::Opened { size: Some(7), name: None });
+        if !early {
+            played.give(lost);
+        }
+        let last = played.replies().pop().unwrap();
+        assert!(last.starts_with("425") && last.contains("another session's"), "{last}");
+    }
+}

@@ -180,6 +180,15 @@ impl Core {
         self.run(Job::Listen(self.family()), pending);
     }
 
+    /// On the control port an offer is not believed in any more when its client turns to something
+    /// else: the next connection may be a log-in.
+    pub(super) fn doze(&mut self, command: &Command) {
+        let waits = self.channel == Channel::Offered { arrived: false } && self.transfer.is_none();
+        if waits && self.policy.data_on_control_port && !command.goes_before_data() {
+            self.effects.push_back(Effect::Doze);
+        }
+    }
+
     pub(super) fn listening(&mut self, short: bool, outcome: &Outcome) {
         let address = match outcome {
             Outcome::Listening(address) => *address,
@@ -377,7 +386,10 @@ impl Core {
                 self.effects.push_back(Effect::Dial(target));
                 Phase::Dialling { until }
             }
-            Channel::Idle => return self.no_data(&transfer, Reason::DataSetupMissing),
+            Channel::Idle => {
+                let reason = transfer.unproven.unwrap_or(Reason::DataSetupMissing);
+                return self.no_data(&transfer, reason);
+            }
         };
         transfer.phase = phase;
         self.transfer = Some(transfer);
@@ -420,11 +432,18 @@ impl Core {
                     *arrived = false;
                 }
             }
+            DataEvent::Lost(reason) => {
+                self.channel = Channel::Idle;
+                if self.transfer.is_none() {
+                    return self.note(Note::why(Decision::Ignore, "data", reason));
+                }
+            }
             DataEvent::Dialled | DataEvent::DialFailed(_) | DataEvent::Secured => {}
         }
         let Some(mut transfer) = self.transfer.take() else { return };
         match (transfer.phase, event) {
-            (Phase::Dialling { .. }, DataEvent::DialFailed(reason)) => {
+            (Phase::Dialling { .. }, DataEvent::DialFailed(reason))
+            | (Phase::Expecting { .. }, DataEvent::Lost(reason)) => {
                 return self.no_data(&transfer, reason);
             }
             (Phase::Dialling { until }, DataEvent::Dialled) => {
@@ -435,6 +454,8 @@ impl Core {
             (Phase::Expecting { until }, DataEvent::Arrived) => {
                 transfer.phase = self.connected(transfer.ticket, until);
             }
+            // Told once the file is open, or is not.
+            (Phase::Opening, DataEvent::Lost(reason)) => transfer.unproven = Some(reason),
             (Phase::Securing { .. }, DataEvent::Secured) => {
                 self.effects.push_back(Effect::Transfer(transfer.ticket));
                 transfer.phase = Phase::Moving;

@@ -17,7 +17,7 @@ use super::public::{PublicAddress, PublicPorts, Reflector};
 use super::value::{Bytes, Form, Misread, Umask, Value, Wrong};
 use super::words::{
     AcmeChallenge, ActiveSource, Anonymous, ClientCertificates, ForeignData, LogFormat,
-    OpenFirewall, RequireReuse, TlsPolicy,
+    OpenFirewall, Passive, RequireReuse, TlsPolicy,
 };
 use crate::storage::disk::Links;
 
@@ -155,6 +155,9 @@ settings! {
         passive_ports "passive-ports": Ports = "61000-65535", Common,
             "Ports for passive data connections; open them in the firewall, too",
             "above the ports that Linux takes for outgoing connections (32768-60999), within IANA's dynamic range, so that no other program takes them by chance";
+        passive "passive": Passive = "auto", Common,
+            "Where passive data connections come in: at the passive-ports, or at the control port itself, which is then the only port that a firewall must let in",
+            "auto is ports, unless the server knows that only the control port can be reached from outside";
         public_address "public-address": PublicAddress = "auto", Common,
             "The address that PASV announces: an IPv4 address, a name (looked up each minute), or `auto`; for some clients `NETWORK=ADDRESS`; in a file one string or a list, of which the first that fits counts",
             "auto is the address that the client's control connection came to where that is public or the client is in a private network, too; for others the outer address, as the router (PCP, NAT-PMP, UPnP), the cloud's metadata or the reflector tell it";
@@ -233,7 +236,7 @@ settings! {
             "Whether CCC may take the control connection back to clear text, so that NATs can read it",
             "names and paths become readable on the way";
         state_directory "state-directory": Option<PathBuf> = "off", Rare,
-    ACME, Where,
+            "Where the self-signed certificate is kept, what was got by ACME, and which ports a router maps",
             "off is /var/lib/twoport for root, else twoport in the user's state directory (XDG)";
     }
     Limits limits "How much is allowed" {

@@ -161,6 +161,18 @@ impl From<RequireReuse> for Reuse {
     }
 }
 
+/// Where passive data connections come in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Passive {
+    /// At ports of the range, unless it is known that only the control port can be reached.
+    #[default]
+    Auto,
+    /// At ports of the range.
+    Ports,
+    /// At the control port.
+    ControlPort,
+}
+
 /// Whether clients are asked for a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientCertificates {
@@ -197,6 +209,10 @@ words! {
     Links { "\"refuse\", \"follow\" or \"hide\"" "refuse" Refuse, "follow" Follow, "hide" Hide, }
     ClientCertificates {
         "\"off\", \"request\" or \"require\"" "off" Off, "request" Request, "require" Require,
+    }
+    Passive {
+        "\"auto\", \"ports\" or \"control-port\""
+        "auto" Auto, "ports" Ports, "control-port" ControlPort,
     }
     RequireReuse {
         "\"off\", \"prefer\" or \"required\"" "off" Off, "prefer" Prefer, "required" Required,

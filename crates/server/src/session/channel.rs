@@ -2,7 +2,8 @@
 //! up and not yet used.
 //!
 //! Whose connection it is was decided in `twoport_proto::data`; a stranger is closed without a word
-//! and the port goes on waiting.
+//! and the port goes on waiting. The port is the session's own, or one that it shares: of the pool,
+//! or the control port.
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -14,15 +15,20 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use twoport_net::clock;
+use twoport_net::control::ControlStream;
+use twoport_net::data::desk::{Came, Claim, Desk};
 use twoport_net::data::dial;
-use twoport_net::data::ports::{Lease, Ports};
+use twoport_net::data::pool::Pool;
+use twoport_net::data::ports::{Lease, LeaseError};
 use twoport_net::proxy;
 use twoport_net::stream::Stream;
 use twoport_net::tls::TlsError;
 use twoport_net::tls::accept::{self, Reuse};
+use twoport_net::tls::tickets::Identity;
 use twoport_proto::data;
+use twoport_proto::data::door::{Direction, Guard, LONGEST_HOLD, Offer};
 use twoport_proto::reason::Reason;
-use twoport_proto::server::{DataEvent, Outcome};
+use twoport_proto::server::{DataEvent, Outcome, Ticket};
 use twoport_proto::time::Time;
 
 use super::source::Source;
@@ -40,6 +46,17 @@ const LONGEST_DIAL: Duration = Duration::from_secs(3600);
 /// after the other ask again within a second.
 const KEPT: Duration = Duration::from_secs(10);
 
+/// How long a connection to the control port waits at least to be told from a log-in. Origin: a tick
+/// of a busy machine, with the round trips of a near network.
+const LEAST_PATIENCE: Duration = Duration::from_millis(300);
+
+/// The same for a silent one in clear whose verb has come: each such transfer begins so much later.
+const LEAST_ALONE: Duration = Duration::from_millis(100);
+
+/// How long an offer at the control port may wait for its turn. Origin: a client's data connection
+/// comes within a few round trips.
+const TURN: Duration = Duration::from_secs(5);
+
 /// A connection of which the load balancer has yet to say whose it is.
 type Arriving = Pin<Box<dyn Future<Output = (TcpStream, SocketAddr, Result<(), Reason>)> + Send>>;
 
@@ -54,6 +71,12 @@ pub(super) struct Channel {
     source: Source,
     trusted_proxies: Networks,
     way: Way,
+    /// Whether the client hears of the port under TLS.
+    tls: bool,
+    session: u64,
+    /// The desk of the control port, if data come to it, and the port.
+    desk: Option<(Arc<Desk>, u16)>,
+    claim: Option<Claim>,
     lease: Option<Lease>,
     arriving: Option<Arriving>,
     /// Whether the lease's port was announced and nobody has come yet.
@@ -63,14 +86,15 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// `own` is the end on this machine and `maker` who connected to it; `local` and `peer` are the
-    /// ends of the client's own connection, which differ where a load balancer is between.
+    /// The session of this number, on this control connection.
     pub(super) fn new(
-        (own, maker): (SocketAddr, IpAddr),
-        local: SocketAddr,
-        peer: SocketAddr,
+        session: u64,
+        control: &ControlStream,
         serving: &Serving,
+        desk: Option<Arc<Desk>>,
     ) -> Self {
+        let (own, local, peer) = (control.own(), control.local(), control.peer());
+        let desk = desk.map(|desk| (desk, local.port()));
         let local = local.ip().to_canonical();
         Self {
             own,
@@ -80,7 +104,11 @@ impl Channel {
             foreign: serving.config().data.foreign_data == ForeignData::Allow,
             source: Source::new(serving.active_source, own),
             trusted_proxies: serving.trusted_proxies.clone(),
-            way: Way::new(serving, [peer.ip(), maker]),
+            way: Way::new(serving, [peer.ip(), control.maker()]),
+            tls: false,
+            session,
+            desk,
+            claim: None,
             lease: None,
             arriving: None,
             offered: false,
@@ -94,38 +122,136 @@ impl Channel {
         self.source.known()
     }
 
-    /// Listens for the client, on the port of the last offer if the session still has it.
-    pub(super) fn listen(&mut self, ports: &Ports, tls: bool) -> Outcome {
+    /// Listens for the client, on the port of the last offer if the session still has it. A shared
+    /// port may have to wait its turn.
+    pub(super) fn listen(
+        &mut self,
+        ticket: Ticket,
+        serving: &Serving,
+        guard: Guard<Identity>,
+        round_trip: Option<Duration>,
+        tls: bool,
+    ) -> Result<Outcome, Slot> {
         self.held = None;
         self.arriving = None;
-        let lease = match self.lease.take() {
-            Some(lease) => Ok(lease),
-            None => ports.lease(self.own.ip()),
+        self.claim = None;
+        self.offered = false;
+        self.tls = tls;
+        let own = match (&self.desk, self.lease.take()) {
+            (Some(_), _) => None,
+            (None, Some(lease)) => Some(Ok(lease)),
+            (None, None) => serving.pool.own(self.own.ip()).transpose(),
         };
-        match lease {
-            Ok(lease) => {
+        match own {
+            Some(Ok(lease)) => {
                 lease.drain();
-                if let Err(error) = self.way.open(lease.port()) {
-                    tracing::error!(target: "twoport", %error, "the firewall does not open");
-                    return Outcome::Failed(Reason::DataListenFailed);
-                }
-                let address = self.outside.announce(self.local, self.peer, tls, lease.port());
+                let port = lease.port();
                 self.lease = Some(lease);
-                self.offered = true;
-                Outcome::Listening(address)
+                Ok(self.offer(port))
             }
-            Err(error) => {
-                if let Some(source) = error.source {
-                    tracing::error!(target: "twoport", error = %source, "no passive port can be opened");
+            Some(Err(error)) => Ok(unopened(&error)),
+            None => Err(self.share(ticket, serving, guard, round_trip)),
+        }
+    }
+
+    /// Claims the next connection at a shared port.
+    fn share(
+        &self,
+        ticket: Ticket,
+        serving: &Serving,
+        guard: Guard<Identity>,
+        round_trip: Option<Duration>,
+    ) -> Slot {
+        let trip = round_trip.unwrap_or(LEAST_PATIENCE);
+        let offer = Offer {
+            owner: self.session,
+            peer: (!self.foreign).then_some(self.peer),
+            guard,
+            patience: trip.saturating_mul(3).clamp(LEAST_PATIENCE, LONGEST_HOLD),
+            alone: trip.saturating_mul(2).clamp(LEAST_ALONE, LONGEST_HOLD),
+        };
+        let (pool, binder, local) = (serving.pool.clone(), serving.binder.clone(), self.own.ip());
+        let desk = self.desk.as_ref().map(|(desk, _)| Arc::clone(desk));
+        Slot::new(async move {
+            let claim = match desk {
+                Some(desk) => {
+                    let claim = desk.claim(offer, binder.as_ref(), clock::now().after(TURN)).await;
+                    claim.map_err(|reason| LeaseError { reason, source: None })
                 }
-                Outcome::Failed(error.reason)
-            }
+                None => pool.share(local, offer, binder).await,
+            };
+            Finished::Claimed { ticket, claim }
+        })
+    }
+
+    /// The turn has come, or has not.
+    pub(super) fn claimed(&mut self, claim: Result<Claim, LeaseError>) -> Outcome {
+        let claim = match claim {
+            Ok(claim) => claim,
+            Err(error) => return unopened(&error),
+        };
+        let port = claim.port().or_else(|| self.desk.as_ref().map(|(_, port)| *port));
+        self.claim = Some(claim);
+        port.map_or(Outcome::Failed(Reason::LocalError), |port| self.offer(port))
+    }
+
+    /// The way to the port is opened, and the client told of it.
+    fn offer(&mut self, port: u16) -> Outcome {
+        if self.desk.is_none()
+            && let Err(error) = self.way.open(port)
+        {
+            tracing::error!(target: "twoport", %error, "the firewall does not open");
+            self.close();
+            return Outcome::Failed(Reason::DataListenFailed);
+        }
+        self.offered = true;
+        Outcome::Listening(self.outside.announce(self.local, self.peer, self.tls, port))
+    }
+
+    /// The passive port of the offer: the control port needs no opening.
+    fn offered_port(&self) -> Option<u16> {
+        self.lease.as_ref().map(Lease::port).or_else(|| self.claim.as_ref().and_then(Claim::port))
+    }
+
+    /// The transfer verb has come.
+    pub(super) fn verb(&mut self, guard: Guard<Identity>, uploads: bool) {
+        if let Some(claim) = &mut self.claim {
+            claim.verb(guard, if uploads { Direction::Upload } else { Direction::Download });
+        }
+    }
+
+    /// The transfer came to nothing; the offer stands.
+    pub(super) fn verb_over(&mut self) {
+        if let Some(claim) = &mut self.claim {
+            claim.verb_over();
+        }
+    }
+
+    /// Another command came than the transfer's.
+    pub(super) fn doze(&self) {
+        if let Some(claim) = &self.claim {
+            claim.sleep();
         }
     }
 
     /// The client's connection to the offered port, or a stranger's, which is closed. A port that
     /// is kept without being offered is given back in a while.
     pub(super) async fn accept(&mut self) -> DataEvent {
+        if let Some(claim) = self.claim.as_mut().filter(|_| self.offered) {
+            let came = claim.came().await;
+            self.offered = false;
+            self.way.shut();
+            return match came {
+                Came::Data(stream) => {
+                    self.held = Some(stream.into());
+                    DataEvent::Arrived
+                }
+                Came::Refused(reason) => {
+                    self.claim = None;
+                    DataEvent::Lost(reason)
+                }
+            };
+        }
         let lease = match &self.lease {
             Some(lease) if self.offered => lease,
             Some(_) => {
@@ -198,9 +324,10 @@ impl Channel {
 
     /// Goes on waiting: the connection that came was not proven to be the client's.
     pub(super) fn wait_on(&mut self) {
-        self.offered = self.lease.is_some();
-        if let Some(lease) = &self.lease
-            && let Err(error) = self.way.open(lease.port())
+        self.claim = self.claim.take().and_then(Claim::again);
+        self.offered = self.lease.is_some() || self.claim.is_some();
+        if let Some(port) = self.offered_port()
+            && let Err(error) = self.way.open(port)
         {
             tracing::error!(target: "twoport", %error, "the firewall does not open");
         }
@@ -217,16 +344,18 @@ impl Channel {
         self.arriving = None;
         self.lease = None;
         self.way.shut();
+        self.claim = None;
         self.offered = false;
     }
 
     /// After a transfer: the session keeps its port for the next one unless ports are short.
-    pub(super) fn rest(&mut self, ports: &Ports) {
+    pub(super) fn rest(&mut self, pool: &Pool) {
         self.held = None;
         self.arriving = None;
         self.way.shut();
+        self.claim = None;
         self.offered = false;
-        if ports.is_short() {
+        if pool.is_short() {
             self.lease = None;
         }
         self.kept_until = clock::instant(clock::now().after(KEPT));
@@ -239,4 +368,11 @@ async fn ask(stream: TcpStream, from: SocketAddr) -> (TcpStream, SocketAddr, Res
         Ok(ends) => (stream, proxy::source(ends, from), Ok(())),
         Err(reason) => (stream, from, Err(reason)),
     }
+}
+
+fn unopened(error: &LeaseError) -> Outcome {
+    if let Some(source) = &error.source {
+        tracing::error!(target: "twoport", error = %source, "no passive port can be opened");
+    }
+    Outcome::Failed(error.reason)
 }

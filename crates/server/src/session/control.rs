@@ -93,6 +93,11 @@ impl Control {
         }
     }
 
+    /// How long a round trip takes; none if the system does not tell.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.stream.round_trip()
+    }
+
     /// Begins TLS. What was read in clear and not handled would be a command that nobody protected:
     /// it ends the connection.
     pub(super) async fn secure(&mut self, config: Arc<ServerConfig>) -> Result<(), TlsError> {

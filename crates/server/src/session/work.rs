@@ -12,6 +12,8 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use twoport_net::clock;
+use twoport_net::data::desk::Claim;
+use twoport_net::data::ports::LeaseError;
 use twoport_net::pump::{self, Progress, PumpError, blocking};
 use twoport_net::stream::Stream;
 use twoport_net::tls::TlsError;
@@ -37,6 +39,8 @@ pub(super) enum Finished {
     Job { ticket: Ticket, outcome: Outcome, opened: Option<Opened> },
     /// The password was right, and the account's files are there.
     LoggedIn { ticket: Ticket, account: Arc<Account>, world: World },
+    /// The turn of an offer at a shared port has come, or has not.
+    Claimed { ticket: Ticket, claim: Result<Claim, LeaseError> },
     /// The client's data port answered or did not.
     Dialled(Result<TcpStream, Reason>),
     /// TLS is on the data connection, or is not.

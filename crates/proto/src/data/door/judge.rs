@@ -5,7 +5,8 @@
 use alloc::vec::Vec;
 
 use super::{
-    Claim, Direction, Door, Guard, HELLO, Held, Kind, LONGEST_HOLD, Said, Stage, Verdict, overlap,
+    Claim, Direction, Door, Guard, HELLO, Held, Kind, LONGEST_HOLD, Offer, Said, Stage, Verdict,
+    overlap,
 };
 use crate::reason::Reason;
 use crate::time::Time;
@@ -181,11 +182,14 @@ impl<N: Copy + Eq> Door<N> {
             return Some(held.since.after(HELLO));
         }
         let of = |claim: &Claim<N>| {
-            let from = match claim.stage {
-                Stage::Due { since, .. } => since.max(held.since),
-                Stage::Offered { .. } => held.since,
-            };
-            from.after(claim.offer.patience)
+            let Offer { guard, patience, alone, .. } = claim.offer;
+            match claim.stage {
+                Stage::Offered { .. } => held.since.after(patience),
+                Stage::Due { since, .. } => {
+                    let patience = if guard == Guard::Clear { alone } else { patience };
+                    since.max(held.since).after(patience)
+                }
+            }
         };
         let latest = self.candidates(held).map(of).max()?;
         Some(latest.min(held.since.after(LONGEST_HOLD)))

@@ -43,7 +43,7 @@ impl World {
         let peer = Some(OFFICE.parse().unwrap());
         match step {
             Claims(owner, guard) => {
-                let offer = Offer { owner, peer, guard, patience: PATIENCE };
+                let offer = Offer { owner, peer, guard, patience: PATIENCE, alone: PATIENCE };
                 if self.door.claim(now, offer).is_err() {
                     return false;
                 }
@@ -248,7 +248,7 @@ fn addresses_do_not_get_in_each_others_way() {
     let at = |number: u64| IpAddr::from([127, 0, 0, u8::try_from(number).unwrap()]);
     for owner in 1..100 {
         let (peer, guard) = (Some(at(owner)), Guard::Clear);
-        door.claim(now, Offer { owner, peer, guard, patience: PATIENCE }).unwrap();
+        door.claim(now, Offer { owner, peer, guard, patience: PATIENCE, alone: PATIENCE }).unwrap();
     }
     for owner in (1..100).rev() {
         door.arrive(now, owner, at(owner));
@@ -257,7 +257,8 @@ fn addresses_do_not_get_in_each_others_way() {
     door.arrive(now, 7, at(7));
     let unclaimed = Verdict::Close { connection: 7, reason: Reason::DataUnclaimed };
     assert_eq!((door.poll(), door.is_empty()), (Some(unclaimed), true));
-    let any = Offer { owner: 1, peer: None, guard: Guard::Clear, patience: PATIENCE };
+    let any =
+        Offer { owner: 1, peer: None, guard: Guard::Clear, patience: PATIENCE, alone: PATIENCE };
     door.claim(now, any).unwrap();
     let other = Offer { owner: 2, peer: Some(at(2)), ..any };
     assert_eq!(door.claim(now, other), Err(Conflict { until: None }), "it could be anybody's");
