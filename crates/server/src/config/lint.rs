@@ -172,10 +172,8 @@ fn too_few(ports: Ports, max_sessions: u32) -> Option<Wrong> {
     let count = ports.usable_count();
     (u32::try_from(count).unwrap_or(u32::MAX) < max_sessions).then(|| {
         let what = format!("{count} ports for up to {max_sessions} sessions");
-        let remedy = format!(
-            "when all are in use, the next PASV or EPSV gets 425: widen the range, or set \
-             max-sessions to {count}"
-        );
+        let remedy = "sessions share them; clients in clear behind one address take turns, and the last \
+                      of a long row get 425: widen the range, or let clients use TLS";
         Wrong::new(what, remedy)
     })
 }
