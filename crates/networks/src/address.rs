@@ -95,9 +95,19 @@ pub(crate) const SERVER_OUTSIDE6: (Ipv6Addr, Ipv6Addr) = (v6(5, 0, 0x10), v6(5, 
 pub(crate) const CLIENT_PREFIX6: &str = "2001:db8:c::/48";
 pub(crate) const SERVER_PREFIX6: &str = "2001:db8:5::/48";
 
-/// An IPv4 address as an IPv6-only client dials it, by the well-known prefix of NAT64 (RFC 6052 §2.1).
+/// The server-side box where a router maps ports: miniupnpd does so for no address that is reserved for
+/// documentation, as the textbook's is.
+pub(crate) const SERVER_MAPPED: Ipv4Addr = Ipv4Addr::new(218, 2, 136, 10);
+pub(crate) const SERVER_MAPPED_UPSTREAM: Ipv4Addr = Ipv4Addr::new(218, 2, 136, 9);
+
+/// The prefix of NAT64: the network's own (RFC 6052 §2.2), since the well-known one is not for addresses
+/// that are reserved for documentation (§3.1), and tayga drops them.
+pub(crate) const NAT64: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x64, 0, 0, 0, 0, 0);
+
+/// An IPv4 address as an IPv6-only client dials it.
 pub(crate) fn through_nat64(address: Ipv4Addr) -> IpAddr {
     let [a, b, c, d] = address.octets();
     let low = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-    Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, low.0, low.1).into()
+    let [one, two, three, ..] = NAT64.segments();
+    Ipv6Addr::new(one, two, three, 0, 0, 0, low.0, low.1).into()
 }

@@ -42,11 +42,13 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod daemon;
 mod network;
 mod plan;
 pub mod play;
 mod process;
 mod rules;
+mod scratch;
 pub mod show;
 pub mod side;
 mod topology;

@@ -17,8 +17,11 @@ use twoport_proto::text::escape;
 use twoport_sys::namespace;
 
 use crate::address::Family;
+use crate::daemon::start;
 use crate::plan::{Host, Link, Plan};
+use crate::play::Programs;
 use crate::process::Process;
+use crate::scratch::Scratch;
 use crate::topology::Topology;
 
 /// A network that stands.
@@ -27,6 +30,10 @@ pub struct Network {
     /// What it was built from.
     pub topology: Topology,
     nodes: Vec<Node>,
+    /// What runs in its boxes.
+    daemons: Vec<Process>,
+    /// Their files.
+    scratch: Option<Scratch>,
 }
 
 /// A host or a box in it.
@@ -55,19 +62,35 @@ pub fn missing() -> Option<String> {
 }
 
 impl Network {
-    /// Builds a network.
+    /// Builds a network. The programs that some boxes need are looked for as [`Programs::new`] says.
     ///
     /// # Errors
-    /// What failed, with the words of the program that failed.
+    /// What failed, with the words of the program that failed; `NotFound` for a program that is not
+    /// there.
     pub fn build(topology: Topology) -> io::Result<Self> {
+        Self::build_with(topology, &Programs::new("twoport".into()))
+    }
+
+    /// Builds a network, with the programs of its boxes where `programs` says.
+    ///
+    /// # Errors
+    /// As of [`Network::build`].
+    pub fn build_with(topology: Topology, programs: &Programs) -> io::Result<Self> {
         let plan = Plan::of(&topology);
         let processes = Arc::new(namespace::Processes::new()?);
         let nodes: io::Result<Vec<Node>> =
             plan.hosts.iter().map(|host| Node::new(host, &processes)).collect();
-        let network = Self { topology, nodes: nodes? };
+        let mut network = Self { topology, nodes: nodes?, daemons: Vec::new(), scratch: None };
         network.connect(&plan.links)?;
         for (node, host) in network.nodes.iter().zip(&plan.hosts) {
             node.set_up(host)?;
+        }
+        for host in &plan.hosts {
+            let Some(daemon) = host.daemon else { continue };
+            let scratch = Scratch::new()?;
+            let running = start(daemon, network.node(host.name)?, programs, scratch.path())?;
+            network.daemons.push(running);
+            network.scratch = Some(scratch);
         }
         Ok(network)
     }
@@ -234,6 +257,9 @@ fn interfaces(host: &Host) -> String {
         };
         lines.extend(addresses.iter().map(address));
         lines.push(format!("link set {name} up"));
+    }
+    if let Some((name, bytes)) = &host.largest {
+        lines.push(format!("link set {name} mtu {bytes}"));
     }
     for (prefix, router) in &host.routes {
         lines.push(format!("route add {prefix} via {router}"));

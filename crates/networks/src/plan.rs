@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::address::{
     self, CARRIER6, CLIENT_LAN6, CLIENT_OUTSIDE, CLIENT_OUTSIDE6, CLIENT_PREFIX6, CLIENT_PRIVATE,
-    CLIENT_PUBLIC, CLIENT_UPSTREAM, Lan, SERVER_LAN6, SERVER_OUTSIDE, SERVER_OUTSIDE6,
-    SERVER_PREFIX6, SERVER_PRIVATE, SERVER_PUBLIC, SERVER_UPSTREAM, SHARED_OUTSIDE,
-    SHARED_UPSTREAM,
+    CLIENT_PUBLIC, CLIENT_UPSTREAM, Lan, SERVER_LAN6, SERVER_MAPPED, SERVER_MAPPED_UPSTREAM,
+    SERVER_OUTSIDE, SERVER_OUTSIDE6, SERVER_PREFIX6, SERVER_PRIVATE, SERVER_PUBLIC,
+    SERVER_UPSTREAM, SHARED_OUTSIDE, SHARED_UPSTREAM,
 };
-use crate::rules::{FIREWALL, NAT};
+use crate::rules::{BLACK_HOLE, FIREWALL, NAT};
 use crate::side::{Extra, Hosts, Side};
 use crate::topology::Topology;
 
@@ -25,8 +25,23 @@ pub(crate) struct Host {
     /// Prefix and next router.
     pub(crate) routes: Vec<(&'static str, IpAddr)>,
     pub(crate) rules: Vec<&'static str>,
+    /// The largest packet of an interface, where it is not 1500 bytes.
+    pub(crate) largest: Option<(&'static str, u16)>,
+    /// What runs there.
+    pub(crate) daemon: Option<Daemon>,
     /// Beneath `/proc/sys/net`.
     pub(crate) kernel: Vec<(&'static str, &'static str)>,
+}
+
+/// A program that a box needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Daemon {
+    /// miniupnpd, for the network inside.
+    Mapper(&'static str),
+    /// tayga.
+    Nat64,
+    /// haproxy, with or without PROXY headers.
+    Balancer(bool),
 }
 
 /// A cable between two interfaces.
@@ -104,6 +119,16 @@ impl Plan {
         };
         self.hosts.push(host("client", lan, CLIENT_LAN6));
         let mut gate = gate("client-box", side, lan, CLIENT_LAN6.0);
+        match side.extra {
+            Extra::Mapper => gate.daemon = Some(Daemon::Mapper(CLIENT_PRIVATE.prefix)),
+            Extra::Nat64 => gate.daemon = Some(Daemon::Nat64),
+            Extra::BlackHole => {
+                gate.largest = Some(("wan", NARROW));
+                public.largest = Some(("clients", NARROW));
+                public.rules.push(BLACK_HOLE);
+            }
+            _ => {}
+        }
         self.link(("client", "eth0"), ("client-box", "lan"));
         if side.extra == Extra::Carrier {
             gate.interface("wan", (SHARED_OUTSIDE, 30), (CARRIER6.0, 64));
@@ -136,9 +161,19 @@ impl Plan {
     fn server_side(&mut self, side: &Side, public: &mut Host) {
         let lan = if side.hosts == Hosts::Public { SERVER_PUBLIC } else { SERVER_PRIVATE };
         let mut gate = gate("server-box", side, Some(lan), SERVER_LAN6.0);
-        gate.interface("wan", (SERVER_OUTSIDE, 30), (SERVER_OUTSIDE6.0, 64));
-        gate.default_routes(Some(SERVER_UPSTREAM), SERVER_OUTSIDE6.1);
-        public.interface("servers", (SERVER_UPSTREAM, 30), (SERVER_OUTSIDE6.1, 64));
+        let (own, upstream) = match side.extra {
+            Extra::Mapper => (SERVER_MAPPED, SERVER_MAPPED_UPSTREAM),
+            _ => (SERVER_OUTSIDE, SERVER_UPSTREAM),
+        };
+        gate.daemon = match side.extra {
+            Extra::Mapper => Some(Daemon::Mapper(SERVER_PRIVATE.prefix)),
+            Extra::Balancer => Some(Daemon::Balancer(false)),
+            Extra::ProxyBalancer => Some(Daemon::Balancer(true)),
+            _ => None,
+        };
+        gate.interface("wan", (own, 30), (SERVER_OUTSIDE6.0, 64));
+        gate.default_routes(Some(upstream), SERVER_OUTSIDE6.1);
+        public.interface("servers", (upstream, 30), (SERVER_OUTSIDE6.1, 64));
         public.routes.push((SERVER_PREFIX6, SERVER_OUTSIDE6.0.into()));
         if side.hosts == Hosts::Public {
             public.routes.push((SERVER_PUBLIC.prefix, SERVER_OUTSIDE.into()));
@@ -167,6 +202,10 @@ impl Plan {
         }
     }
 }
+
+/// The largest packet of the narrow link: a tunnel's within DSL, below the 1460 bytes of data that both
+/// ends believe in.
+const NARROW: u16 = 1400;
 
 /// A client beside the server.
 const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 107);

@@ -43,6 +43,14 @@ impl Process {
         self.0.take().ok_or(io::ErrorKind::NotFound)?.wait_with_output()
     }
 
+    /// Waits for its end, however long that takes.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn ended(mut self) -> io::Result<ExitStatus> {
+        self.0.take().ok_or(io::ErrorKind::NotFound)?.wait()
+    }
+
     /// Waits for its end for some time; `None` when it is still running.
     ///
     /// # Errors

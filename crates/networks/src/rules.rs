@@ -76,6 +76,45 @@ table inet box {
   chain forward { tcp dport 50000 accept; }
 }"#;
 
+/// What hosts inside ask for by UPnP, NAT-PMP or PCP may enter: miniupnpd fills the three chains.
+pub(crate) const MAPPED: &str = r#"
+table inet box {
+  chain miniupnpd { }
+  chain prerouting_miniupnpd { }
+  chain postrouting_miniupnpd { }
+  chain forward { jump miniupnpd; }
+  chain prerouting {
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname "wan" jump prerouting_miniupnpd
+  }
+  chain postrouting { jump postrouting_miniupnpd; }
+}"#;
+
+/// No word about packets that are too big for the next link.
+pub(crate) const BLACK_HOLE: &str = r#"
+table inet box {
+  chain errors {
+    type filter hook output priority filter; policy accept;
+    icmp type destination-unreachable icmp code frag-needed drop
+    icmpv6 type packet-too-big drop
+  }
+}"#;
+
+/// The translator's interface counts as inside.
+pub(crate) const NAT64: &str = r#"
+table inet box {
+  chain forward { iifname "nat64" accept; }
+}"#;
+
+/// The box itself takes control and passive connections. Must come before the firewall.
+pub(crate) const BALANCED: &str = r#"
+table inet box {
+  chain input {
+    type filter hook input priority filter; policy accept;
+    tcp dport { 21, 990, 2121, 50000-50099 } accept
+  }
+}"#;
+
 /// Control connections to the box go on to the server.
 pub(crate) const FORWARD_CONTROL: &str = r#"
 table inet box {
@@ -83,6 +122,12 @@ table inet box {
     type nat hook prerouting priority dstnat; policy accept;
     ip daddr 203.0.113.10 tcp dport { 21, 990, 2121 } dnat ip to 10.0.0.10
   }
+}"#;
+
+/// The same at the address of a box that maps ports.
+pub(crate) const FORWARD_CONTROL_MAPPED: &str = r#"
+table inet box {
+  chain prerouting { ip daddr 218.2.136.10 tcp dport { 21, 990, 2121 } dnat ip to 10.0.0.10; }
 }"#;
 
 /// Connections to the passive range of the box go on to the server.

@@ -5,8 +5,9 @@
 
 use crate::address;
 use crate::rules::{
-    FIREWALL, FORWARD_CONTROL, FORWARD_ONE, FORWARD_RANGE, HAIRPIN, HELPER, HELPER_2121, NAT,
-    NAT_SYMMETRIC, OPEN_CONTROL, OPEN_ONE, OPEN_RANGE,
+    BALANCED, BLACK_HOLE, FIREWALL, FORWARD_CONTROL, FORWARD_CONTROL_MAPPED, FORWARD_ONE,
+    FORWARD_RANGE, HAIRPIN, HELPER, HELPER_2121, MAPPED, NAT, NAT_SYMMETRIC, NAT64, OPEN_CONTROL,
+    OPEN_ONE, OPEN_RANGE,
 };
 use std::net::Ipv4Addr;
 
@@ -39,6 +40,16 @@ pub enum Extra {
     Carrier,
     /// No box: the client is in the server's own LAN, and dials its public address.
     Inside,
+    /// A link towards the public network that takes smaller packets, and does not say so.
+    BlackHole,
+    /// A router that maps ports for those who ask: miniupnpd.
+    Mapper,
+    /// A translator from IPv6 to IPv4: tayga.
+    Nat64,
+    /// A load balancer: haproxy.
+    Balancer,
+    /// The same, which says by the PROXY protocol who the client is.
+    ProxyBalancer,
 }
 
 /// How a server on this side must be set up for what its box lets in.
@@ -159,6 +170,28 @@ pub static SIDES: &[Side] = &[
         ..CLIENT
     },
     Side {
+        name: "nat-blackhole",
+        about: "a NAT behind a link of 1400 bytes, where too big packets vanish without a word",
+        rules: &[FIREWALL, NAT, BLACK_HOLE],
+        extra: Extra::BlackHole,
+        ..CLIENT
+    },
+    Side {
+        name: "nat-upnp",
+        about: "a NAT that maps ports by UPnP IGD, NAT-PMP and PCP (miniupnpd)",
+        rules: &[FIREWALL, NAT, MAPPED],
+        extra: Extra::Mapper,
+        ..CLIENT
+    },
+    Side {
+        name: "nat64",
+        about: "a network of IPv6 only, with a NAT64 (tayga)",
+        hosts: Hosts::Ipv6,
+        rules: &[FIREWALL, NAT, NAT64],
+        extra: Extra::Nat64,
+        ..CLIENT
+    },
+    Side {
         name: "inside",
         about: "the server's own LAN, from which its public address is dialled",
         extra: Extra::Inside,
@@ -249,6 +282,29 @@ pub static SIDES: &[Side] = &[
         name: "nat-hairpin",
         about: "a NAT with a passive range that hosts inside can use, too; the server knows its address",
         rules: &[FIREWALL, OPEN_CONTROL, OPEN_RANGE, NAT, FORWARD_CONTROL, FORWARD_RANGE, HAIRPIN],
+        passive: KNOWN,
+        ..SERVER
+    },
+    Side {
+        name: "nat-upnp",
+        about: "a NAT that forwards control connections, and maps ports by UPnP IGD, NAT-PMP and PCP",
+        rules: &[FIREWALL, OPEN_CONTROL, NAT, MAPPED, FORWARD_CONTROL_MAPPED],
+        extra: Extra::Mapper,
+        ..SERVER
+    },
+    Side {
+        name: "balancer",
+        about: "a load balancer (haproxy) for control and a passive range, whose address the server sees",
+        rules: &[BALANCED, FIREWALL, NAT],
+        extra: Extra::Balancer,
+        passive: KNOWN,
+        ..SERVER
+    },
+    Side {
+        name: "balancer-proxy",
+        about: "a load balancer (haproxy) for control and a passive range, with the PROXY protocol",
+        rules: &[BALANCED, FIREWALL, NAT],
+        extra: Extra::ProxyBalancer,
         passive: KNOWN,
         ..SERVER
     },

@@ -63,6 +63,7 @@ impl Topology {
     #[must_use]
     pub fn dialled(&self, family: Family) -> IpAddr {
         let v4 = match self.server.hosts {
+            Hosts::Private if self.server.extra == Extra::Mapper => address::SERVER_MAPPED,
             Hosts::Private => address::SERVER_OUTSIDE,
             Hosts::Public | Hosts::Ipv6 => address::SERVER_PUBLIC.host,
         };
@@ -84,7 +85,12 @@ impl Topology {
     pub fn has(&self, family: Family) -> bool {
         match family {
             Family::V4 => self.client.hosts != Hosts::Ipv6,
-            Family::V6 => self.client.extra != Extra::Inside,
+            Family::V6 => {
+                let is_balanced =
+                    matches!(self.server.extra, Extra::Balancer | Extra::ProxyBalancer);
+                self.client.hosts == Hosts::Ipv6
+                    || self.client.extra != Extra::Inside && !is_balanced
+            }
         }
     }
 }

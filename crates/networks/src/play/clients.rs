@@ -45,7 +45,14 @@ pub static CLIENTS: &[Client] = &[
         about: "twoport get, put and ls",
         lacks: |family, _, mode| without_ipv6(family, mode),
         command: twoport,
-        reason: |said| json(said, "reason").or_else(|| json(said, "outcome")),
+        reason: |said| {
+            let step =
+                object(said).and_then(|object| match object.get("steps")?.as_array()?.as_slice() {
+                    [step] => Some(step.get("reason")?.as_str()?.to_owned()),
+                    _ => None,
+                });
+            step.or_else(|| json(said, "reason")).or_else(|| json(said, "outcome"))
+        },
         used: |said| json(said, "mode"),
     },
     Client {
@@ -53,6 +60,7 @@ pub static CLIENTS: &[Client] = &[
         about: "Python's ftplib in all four modes, dialling what is announced",
         lacks: |family, _, mode| match mode {
             Mode::Auto => Some("it has no mode of its own choice"),
+            Mode::Punch => Some(NO_PUNCH),
             _ => without_ipv6(family, mode),
         },
         command: ftplib,
@@ -66,6 +74,7 @@ pub static CLIENTS: &[Client] = &[
         name: "curl",
         about: "curl; it ignores the address of a 227",
         lacks: |family, protection, mode| match (mode, protection) {
+            (Mode::Punch, _) => Some(NO_PUNCH),
             (Mode::Eprt | Mode::Port, Protection::Explicit | Protection::Implicit) => {
                 Some("before 8.0.1 it cannot do active FTPS: curl/curl#10666")
             }
@@ -79,6 +88,7 @@ pub static CLIENTS: &[Client] = &[
         name: "lftp",
         about: "lftp; it replaces a private address in a 227",
         lacks: |family, _, mode| match mode {
+            Mode::Punch => Some(NO_PUNCH),
             Mode::Eprt => Some("over IPv4 it has no EPRT, over IPv6 it names no address in it"),
             _ => without_ipv6(family, mode),
         },
@@ -108,6 +118,9 @@ impl Client {
     }
 }
 
+/// What only twoport does.
+const NO_PUNCH: &str = "it does not punch";
+
 fn without_ipv6(family: Family, mode: Mode) -> Option<&'static str> {
     let is_old = matches!(mode, Mode::Pasv | Mode::Port);
     (family == Family::V6 && is_old).then_some("PASV and PORT carry IPv4 addresses only")
@@ -115,9 +128,12 @@ fn without_ipv6(family: Family, mode: Mode) -> Option<&'static str> {
 
 /// A word of the last object that it printed.
 fn json(said: &Said<'_>, key: &str) -> Option<String> {
+    Some(object(said)?.get(key)?.as_str()?.to_owned())
+}
+
+fn object(said: &Said<'_>) -> Option<serde_json::Value> {
     let line = said.out.lines().rev().find(|line| line.starts_with('{'))?;
-    let object: serde_json::Value = serde_json::from_str(line).ok()?;
-    Some(object.get(key)?.as_str()?.to_owned())
+    serde_json::from_str(line).ok()
 }
 
 fn twoport(errand: &Errand<'_>) -> io::Result<Command> {
@@ -166,7 +182,7 @@ fn ftplib(errand: &Errand<'_>) -> io::Result<Command> {
 
 fn curl(errand: &Errand<'_>) -> io::Result<Command> {
     let mode: &[&str] = match errand.mode {
-        Mode::Auto => &[],
+        Mode::Auto | Mode::Punch => &[],
         Mode::Epsv => &["--ftp-pasv"],
         Mode::Pasv => &["--disable-epsv"],
         Mode::Eprt => &["--ftp-port", "-"],
@@ -219,7 +235,7 @@ fn curl_reason(said: &Said<'_>) -> Reason {
 
 fn lftp(errand: &Errand<'_>) -> io::Result<Command> {
     let mode = match errand.mode {
-        Mode::Auto | Mode::Eprt => "",
+        Mode::Auto | Mode::Eprt | Mode::Punch => "",
         Mode::Epsv => "set ftp:prefer-epsv on; set ftp:passive-mode on;",
         Mode::Pasv => "set ftp:prefer-epsv off; set ftp:passive-mode on;",
         Mode::Port => "set ftp:passive-mode off; set ftp:auto-passive-mode off;",

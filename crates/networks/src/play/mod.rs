@@ -8,7 +8,6 @@ pub mod errand;
 mod paper;
 mod programs;
 mod run;
-mod scratch;
 pub mod servers;
 
 use std::time::Duration;
@@ -58,6 +57,8 @@ words! {
         Eprt "eprt",
         /// Active, by PORT.
         Port "port",
+        /// Active through a hole that the client makes itself.
+        Punch "punch",
     }
 }
 

@@ -18,12 +18,12 @@ use twoport_proto::text::escape;
 
 use super::clients::{Client, Said};
 use super::errand::Errand;
-use super::scratch::Scratch;
 use super::servers::{DAEMON, IMPLICIT, Server, Site};
 use super::{Cell, Mode, Operation, Outcome, Paper, Programs, Protection};
 use crate::address::Family;
 use crate::network::Network;
 use crate::process::Process;
+use crate::scratch::Scratch;
 use crate::topology::Topology;
 
 /// Cells of one network that are played at a time: most of the time of those that fail is waiting.
@@ -73,6 +73,31 @@ impl Order {
         let only = [Family::V4, Family::V6].into_iter().filter(|family| topology.has(*family));
         if asked.is_empty() { only.collect() } else { asked }
     }
+
+    /// What is played in a network.
+    fn cells_in(&self, topology: &Topology) -> Vec<(Family, Protection, Mode, Operation)> {
+        let mut cells = Vec::new();
+        for family in self.families_in(topology) {
+            for &protection in &self.protections {
+                for &mode in &self.modes {
+                    cells.extend(self.operations.iter().map(|&o| (family, protection, mode, o)));
+                }
+            }
+        }
+        cells
+    }
+
+    /// The cells of a network that cannot be built here.
+    fn lacking(&self, topology: Topology) -> Vec<Cell> {
+        let why = "a program of its box is not installed: see tests/peers/install";
+        let cells = self.cells_in(&topology).into_iter();
+        cells
+            .map(|(family, protection, mode, operation)| {
+                let (outcome, took) = (Outcome::Lacks(why), Duration::ZERO);
+                Cell { topology, family, protection, mode, operation, outcome, took }
+            })
+            .collect()
+    }
 }
 
 /// Plays all of it; each cell is told as it is known, and all of them come back in order.
@@ -83,7 +108,14 @@ pub fn play(order: &Order, told: &(dyn Fn(&Cell) + Sync)) -> io::Result<Vec<Cell
     let at_a_time = order.jobs.max(1);
     let scratch = Scratch::new()?;
     let played = spread(&order.topologies, at_a_time, |topology| {
-        let played = Stage::set(order, *topology, &scratch).and_then(|stage| stage.play(told));
+        let played = match Network::build_with(*topology, &order.programs) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let cells = order.lacking(*topology);
+                cells.iter().for_each(told);
+                return Ok(cells);
+            }
+            built => built.and_then(|network| Stage::set(order, network, &scratch)?.play(told)),
+        };
         played.map_err(|error| io::Error::new(error.kind(), format!("{topology}: {error}")))
     });
     let cells: io::Result<Vec<Vec<Cell>>> = played.into_iter().collect();
@@ -126,7 +158,8 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    fn set(order: &'a Order, topology: Topology, scratch: &Scratch) -> io::Result<Self> {
+    fn set(order: &'a Order, network: Network, scratch: &Scratch) -> io::Result<Self> {
+        let topology = network.topology;
         let work = TempDir::new_in(scratch.path())?;
         let root = work.path().join("root");
         fs::create_dir(&root)?;
@@ -143,7 +176,6 @@ impl<'a> Stage<'a> {
         let families = [Family::V4, Family::V6];
         let names: Vec<String> = families.map(|family| topology.dialled(family).to_string()).into();
         let paper = Paper::make(work.path(), names)?;
-        let network = Network::build(topology)?;
         let mut stage =
             Self { order, topology, network, paper, content, root, work, servers: Vec::new() };
         stage.start()?;
@@ -193,16 +225,8 @@ impl<'a> Stage<'a> {
     }
 
     fn play(&self, told: &(dyn Fn(&Cell) + Sync)) -> io::Result<Vec<Cell>> {
-        let order = self.order;
-        let mut cells = Vec::new();
-        for family in order.families_in(&self.topology) {
-            for &protection in &order.protections {
-                for &mode in &order.modes {
-                    cells.extend(order.operations.iter().map(|&o| (family, protection, mode, o)));
-                }
-            }
-        }
-        let numbered: Vec<_> = cells.into_iter().enumerate().collect();
+        let numbered: Vec<_> =
+            self.order.cells_in(&self.topology).into_iter().enumerate().collect();
         let played =
             spread(&numbered, AT_ONCE, |(number, (family, protection, mode, operation))| {
                 let (family, protection) = (*family, *protection);

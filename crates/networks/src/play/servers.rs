@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Paper, Programs, Protection};
-use crate::side::Side;
+use crate::side::{Extra, Side};
 
 /// The user and group `daemon` of Debian, as whom sessions of foreign servers run.
 pub(super) const DAEMON: u32 = 1;
@@ -23,6 +23,9 @@ const PASSWORD: &str = "twoport";
 
 /// `twoport` in the way of crypt(3), `$1$`.
 const HASH: &str = "$1$ab$Ols0EZ1j7xSgK5/zm3g7N/";
+
+/// A load balancer's address as the server sees it.
+const BALANCER: &str = "10.0.0.1/32";
 
 /// How long vsftpd waits for data connections, in place of a minute: then the reply 425 comes in time
 /// to be seen.
@@ -121,6 +124,9 @@ fn twoport(site: &Site<'_>) -> io::Result<Vec<Command>> {
     command.args(["--passive-ports", &format!("{first}-{last}")]);
     if let Some(address) = side.passive.address {
         command.args(["--public-address", &address.to_string()]);
+    }
+    if side.extra == Extra::ProxyBalancer {
+        command.args(["--trusted-proxies", BALANCER]);
     }
     command.arg("--certificate").arg(&paper.certificate).arg("--key").arg(&paper.key);
     command.env("XDG_STATE_HOME", site.work);

@@ -89,6 +89,12 @@ pub(super) fn enters(side: &Side) -> String {
         return "everything".to_owned();
     }
     let mut entering = Vec::new();
+    if has(rules::BALANCED) {
+        entering.push("control and data, by way of the balancer".to_owned());
+    }
+    if has(rules::MAPPED) {
+        entering.push("what is mapped".to_owned());
+    }
     if has(rules::OPEN_CONTROL) {
         entering.push("control (21, 990, 2121)".to_owned());
     }

@@ -19,7 +19,7 @@ use twoport_networks::play::clients::{CLIENTS, Client};
 use twoport_networks::play::servers::{SERVERS, Server};
 use twoport_networks::play::{Mode, Operation, Order, Programs, Protection, play};
 use twoport_networks::side::{End, SIDES};
-use twoport_networks::{Family, Network, Topology, missing, show};
+use twoport_networks::{Family, Network, Process, Topology, missing, show};
 use twoport_proto::glob::Glob;
 use twoport_server::config::value::Value as _;
 
@@ -256,10 +256,9 @@ fn shell(matches: &ArgMatches) -> Outcome {
     let name = matches.get_one::<String>("NODE").map(String::as_str).unwrap_or_default();
     let node = network.node(name).map_err(|error| Failure::usage(error.to_string()))?;
     let mut words = matches.get_many::<OsString>("COMMAND").unwrap_or_default();
-    let mut program = if let Some(program) = words.next() {
-        let mut program = Program::new(program);
-        program.args(words);
-        program
+    let status = if let Some(program) = words.next() {
+        // All that it starts ends with it.
+        node.spawn(Program::new(program).args(words)).and_then(Process::ended)
     } else {
         tell(format_args!(
             "this shell is in the node {name} of {topology}; others, while it is open:"
@@ -267,8 +266,9 @@ fn shell(matches: &ArgMatches) -> Outcome {
         for other in network.nodes().iter().filter(|other| other.name() != name) {
             tell(format_args!("{:<12} nsenter --net={}", other.name(), other.path()));
         }
-        Program::new(std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into()))
+        let shell = std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
+        // Among the processes of the network a shell could not control its jobs.
+        node.inside(|| Program::new(shell).status()).and_then(|status| status)
     };
-    let status = node.inside(|| program.status()).and_then(|status| status).map_err(here)?;
-    Ok(if status.success() { Exit::Done } else { Exit::Failed })
+    Ok(if status.map_err(here)?.success() { Exit::Done } else { Exit::Failed })
 }

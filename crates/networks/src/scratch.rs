@@ -1,6 +1,6 @@
-//! A directory for the files of a run, removed with the run, however that ends.
+//! A directory for files, removed with the value or with the process, however that ends.
 //!
-//! What is in it is the run's business.
+//! What is in it is its owner's business.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 /// The directory.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     directory: TempDir,
     /// Reads from a pipe whose other end is held here only, and removes the directory when the kernel
     /// closes it: for a run that is killed.
@@ -22,7 +22,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// An empty one, that every user may enter.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix("twoport-lab-").tempdir()?;
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
         let remover = Command::new("sh")
@@ -37,7 +37,7 @@ impl Scratch {
         Ok(Self { directory, remover })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 }
