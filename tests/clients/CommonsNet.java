@@ -6,25 +6,40 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.KeyFactory;
+import java.security.KeyStore;
+import java.security.cert.Certificate;
+import java.security.cert.CertificateFactory;
+import java.security.spec.PKCS8EncodedKeySpec;
+import java.util.Base64;
+import javax.net.ssl.KeyManagerFactory;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.TrustManagerFactory;
 import org.apache.commons.net.ftp.FTP;
 import org.apache.commons.net.ftp.FTPClient;
 import org.apache.commons.net.ftp.FTPFile;
 import org.apache.commons.net.ftp.FTPReply;
+import org.apache.commons.net.ftp.FTPSClient;
 
 /** Java's commons-net, one operation per run: see README.md for the command line that all drivers share. */
 public final class CommonsNet {
     private static final int UNSUPPORTED = 64;
-    private static final FTPClient ftp = new FTPClient();
+    private static FTPClient ftp;
 
     public static void main(String[] argv) throws Exception {
         String mode = argv[4];
         String[] args = java.util.Arrays.copyOfRange(argv, 6, argv.length);
         try {
+            ftp = System.getenv("TWOPORT_TLS") == null ? new FTPClient() : secure();
             ftp.setControlEncoding("UTF-8");
             ftp.setConnectTimeout(30000);
             ftp.connect(argv[0], Integer.parseInt(argv[1]));
             done(FTPReply.isPositiveCompletion(ftp.getReplyCode()));
             done(ftp.login(argv[2], argv[3]));
+            if (ftp instanceof FTPSClient tls) {
+                tls.execPBSZ(0);
+                tls.execPROT("P");
+            }
             done(ftp.setFileType(FTP.BINARY_FILE_TYPE));
             boolean six = argv[0].contains(":");
             switch (mode) {
@@ -45,6 +60,35 @@ public final class CommonsNet {
         }
     }
 
+    private static FTPSClient secure() throws Exception {
+        CertificateFactory x509 = CertificateFactory.getInstance("X.509");
+        KeyStore trusted = KeyStore.getInstance(KeyStore.getDefaultType());
+        trusted.load(null, null);
+        try (InputStream file = new FileInputStream(System.getenv("TWOPORT_TLS_CA"))) {
+            trusted.setCertificateEntry("authority", x509.generateCertificate(file));
+        }
+        TrustManagerFactory trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+        trust.init(trusted);
+        KeyManagerFactory keys = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
+        KeyStore own = KeyStore.getInstance(KeyStore.getDefaultType());
+        own.load(null, null);
+        if (System.getenv("TWOPORT_TLS_CERTIFICATE") != null) {
+            String pem = Files.readString(Path.of(System.getenv("TWOPORT_TLS_KEY")));
+            byte[] der = Base64.getMimeDecoder().decode(pem.replaceAll("-----[A-Z ]+-----", ""));
+            try (InputStream file = new FileInputStream(System.getenv("TWOPORT_TLS_CERTIFICATE"))) {
+                Certificate[] chain = { x509.generateCertificate(file) };
+                own.setKeyEntry("own", KeyFactory.getInstance("EC").generatePrivate(new PKCS8EncodedKeySpec(der)), new char[0], chain);
+            }
+        }
+        keys.init(own, new char[0]);
+        SSLContext context = SSLContext.getInstance("TLS");
+        context.init(keys.getKeyManagers(), trust.getTrustManagers(), null);
+        FTPSClient tls = new FTPSClient(System.getenv("TWOPORT_TLS").equals("implicit"), context);
+        tls.setEnabledProtocols(new String[] { "TLSv" + System.getenv("TWOPORT_TLS_VERSION") });
+        tls.setEndpointCheckingEnabled(true);
+        return tls;
+    }
+
     private static void done(boolean fine) throws IOException {
         if (!fine) {
             throw new IOException(ftp.getReplyString().trim());
@@ -61,6 +105,12 @@ public final class CommonsNet {
                 for (String name : names) System.out.println(name);
             }
             case "get" -> get(args, false);
+            case "row" -> {
+                for (int number = 0; number < Integer.parseInt(args[0]); number++) {
+                    try (InputStream file = new FileInputStream(args[1])) { done(ftp.storeFile(args[2] + number, file)); }
+                    get(new String[] { args[2] + number, args[1] + number }, false);
+                }
+            }
             case "resume-get" -> { ftp.setRestartOffset(new File(args[1]).length()); get(args, true); }
             case "put" -> { try (InputStream file = new FileInputStream(args[0])) { done(ftp.storeFile(args[1], file)); } }
             case "append" -> { try (InputStream file = new FileInputStream(args[0])) { done(ftp.appendFile(args[1], file)); } }

@@ -18,6 +18,12 @@ async function operate(client) {
             for (const file of await client.list(args[0])) console.log(file.name);
             break;
         case "get": await client.downloadTo(args[1], args[0]); break;
+        case "row":
+            for (let number = 0; number < Number(args[0]); number++) {
+                await client.uploadFrom(args[1], args[2] + number);
+                await client.downloadTo(args[1] + number, args[2] + number);
+            }
+            break;
         case "resume-get": await client.downloadTo(args[1], args[0], fs.statSync(args[1]).size); break;
         case "put": await client.uploadFrom(args[0], args[1]); break;
         case "append": await client.appendFrom(args[0], args[1]); break;
@@ -43,13 +49,26 @@ async function operate(client) {
     return 0;
 }
 
+// What access() takes for TLS.
+function secure() {
+    const env = process.env;
+    if (!env.TWOPORT_TLS) return {};
+    const version = "TLSv" + env.TWOPORT_TLS_VERSION;
+    const file = name => env[name] && fs.readFileSync(env[name]);
+    const secureOptions = {
+        ca: file("TWOPORT_TLS_CA"), minVersion: version, maxVersion: version,
+        cert: file("TWOPORT_TLS_CERTIFICATE"), key: file("TWOPORT_TLS_KEY"),
+    };
+    return { secure: env.TWOPORT_TLS === "implicit" ? "implicit" : true, secureOptions };
+}
+
 async function main() {
     const client = new ftp.Client(30000);
     if (mode === "epsv") client.prepareTransfer = ftp.enterPassiveModeIPv6;
     else if (mode === "pasv") client.prepareTransfer = ftp.enterPassiveModeIPv4;
     else if (mode !== "default") return UNSUPPORTED;
     try {
-        await client.access({ host, port: Number(port), user, password });
+        await client.access({ host, port: Number(port), user, password, ...secure() });
         return await operate(client);
     } finally {
         client.close();

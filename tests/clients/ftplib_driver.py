@@ -2,15 +2,57 @@
 
 import ftplib
 import io
+import os
+import socket
+import ssl
 import sys
 
 UNSUPPORTED = 64
 
 
+class Secure(ftplib.FTP_TLS):
+    """FTP_TLS as its users write it: data connections resume the session (bpo-19500), and TLS may
+    come before the greeting."""
+
+    implicit = False
+    resumes = True
+
+    def connect(self, *args, **kwargs):
+        if not self.implicit:
+            return super().connect(*args, **kwargs)
+        host, port = args
+        sock = socket.create_connection((host, port), self.timeout)
+        self.host, self.af = host, sock.family
+        self.sock = self.context.wrap_socket(sock, server_hostname=host)
+        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.welcome = self.getresp()
+        return self.welcome
+
+    def ntransfercmd(self, cmd, rest=None):
+        conn, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        session = self.sock.session if self.resumes else None
+        return self.context.wrap_socket(conn, server_hostname=self.host, session=session), size
+
+
+def secure(how):
+    context = ssl.create_default_context(cafile=os.environ["TWOPORT_TLS_CA"])
+    version = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}[os.environ["TWOPORT_TLS_VERSION"]]
+    context.minimum_version = context.maximum_version = version
+    if "TWOPORT_TLS_CERTIFICATE" in os.environ:
+        context.load_cert_chain(os.environ["TWOPORT_TLS_CERTIFICATE"], os.environ["TWOPORT_TLS_KEY"])
+    ftp = Secure(context=context, timeout=30, encoding="utf-8")
+    ftp.implicit = how == "implicit"
+    ftp.resumes = os.environ.get("TWOPORT_TLS_RESUMES") != "no"
+    return ftp
+
+
 def main(host, port, user, password, mode, op, *args):
-    ftp = ftplib.FTP(timeout=30, encoding="utf-8")
+    tls = os.environ.get("TWOPORT_TLS")
+    ftp = secure(tls) if tls else ftplib.FTP(timeout=30, encoding="utf-8")
     ftp.connect(host, int(port))
     ftp.login(user, password)
+    if tls:
+        ftp.prot_p()
     if mode == "pasv":
         ftp.af = 2  # AF_INET: makepasv then takes PASV
         ftp.makepasv = lambda: ftplib.parse227(ftp.sendcmd("PASV"))
@@ -38,6 +80,12 @@ def operate(ftp, op, args):
     elif op == "get":
         with open(args[1], "wb") as file:
             ftp.retrbinary("RETR " + args[0], file.write)
+    elif op == "row":
+        for number in range(int(args[0])):
+            with open(args[1], "rb") as file:
+                ftp.storbinary(f"STOR {args[2]}{number}", file)
+            with open(f"{args[1]}{number}", "wb") as file:
+                ftp.retrbinary(f"RETR {args[2]}{number}", file.write)
     elif op == "resume-get":
         with open(args[1], "ab") as file:
             ftp.retrbinary("RETR " + args[0], file.write, rest=file.tell())

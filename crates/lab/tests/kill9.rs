@@ -271,6 +271,7 @@ fn a_cut_upload_is_resumed() {
         user: "ann",
         password: "secret",
         mode: Mode::Default,
+        tls: None,
     };
     let local = upload.local.to_str().unwrap();
     for name in ["curl", "lftp", "ftplib", "aioftp", "basic-ftp", "net-ftp", "jlaffaye"] {

@@ -5,6 +5,7 @@
 pub mod cases;
 pub mod files;
 mod libraries;
+pub mod openssl;
 pub mod plain;
 mod programs;
 pub mod served;
@@ -19,8 +20,9 @@ use twoport_proto::text::Escaped;
 
 /// The exit code with which a driver says that its library cannot do something.
 const UNSUPPORTED: i32 = 64;
-/// The longest that one operation may take, in seconds. Origin: 10 MiB over loopback take one.
-const PATIENCE: &str = "60";
+/// The longest that one operation may take, in seconds. Origin: 10 MiB over loopback take one, 200
+/// transfers under TLS twenty on a busy machine.
+const PATIENCE: &str = "120";
 
 /// A foreign client: its name, which is also that of its program in `target/clients/bin`, and how
 /// it is told what to do.
@@ -31,24 +33,26 @@ pub struct Client {
     speak: Speak,
     /// Whether a text download arrives with the local end of lines; the others leave CRLF.
     converts: bool,
+    /// Whether it is told here how to use TLS.
+    secures: bool,
 }
 
 type Speak = fn(&Site<'_>, &str, &[&str]) -> Option<Run>;
 
 /// All clients that the tests know.
 pub const CLIENTS: [Client; 12] = [
-    Client { name: "curl", speak: programs::curl, converts: true },
-    Client { name: "lftp", speak: programs::lftp, converts: true },
-    Client { name: "tnftp", speak: programs::tnftp, converts: true },
-    Client { name: "wget", speak: programs::wget, converts: false },
-    Client { name: "rclone", speak: programs::rclone, converts: false },
-    Client { name: "busybox", speak: programs::busybox, converts: false },
-    Client { name: "ftplib", speak: libraries::ftplib, converts: true },
-    Client { name: "aioftp", speak: libraries::aioftp, converts: false },
-    Client { name: "basic-ftp", speak: libraries::basic_ftp, converts: false },
-    Client { name: "net-ftp", speak: libraries::net_ftp, converts: true },
-    Client { name: "commons-net", speak: libraries::commons_net, converts: true },
-    Client { name: "jlaffaye", speak: libraries::jlaffaye, converts: false },
+    Client { name: "curl", speak: programs::curl, converts: true, secures: true },
+    Client { name: "lftp", speak: programs::lftp, converts: true, secures: true },
+    Client { name: "tnftp", speak: programs::tnftp, converts: true, secures: false },
+    Client { name: "wget", speak: programs::wget, converts: false, secures: false },
+    Client { name: "rclone", speak: programs::rclone, converts: false, secures: true },
+    Client { name: "busybox", speak: programs::busybox, converts: false, secures: false },
+    Client { name: "ftplib", speak: libraries::ftplib, converts: true, secures: true },
+    Client { name: "aioftp", speak: libraries::aioftp, converts: false, secures: false },
+    Client { name: "basic-ftp", speak: libraries::basic_ftp, converts: false, secures: true },
+    Client { name: "net-ftp", speak: libraries::net_ftp, converts: true, secures: false },
+    Client { name: "commons-net", speak: libraries::commons_net, converts: true, secures: true },
+    Client { name: "jlaffaye", speak: libraries::jlaffaye, converts: false, secures: false },
 ];
 
 /// How the data connection is made.
@@ -94,6 +98,21 @@ pub struct Site<'a> {
     pub password: &'a str,
     /// How data connections are made.
     pub mode: Mode,
+    /// How TLS is used; in clear without it.
+    pub tls: Option<Security<'a>>,
+}
+
+/// How a client uses TLS: always on data connections, too.
+#[derive(Clone, Copy, Debug)]
+pub struct Security<'a> {
+    /// From the first byte, or by AUTH TLS.
+    pub implicit: bool,
+    /// The only version that it may speak: `1.2` or `1.3`.
+    pub version: &'static str,
+    /// The authority whose certificates it believes.
+    pub authority: &'a str,
+    /// The files of its certificate and key, where it shows one.
+    pub certificate: Option<(&'a str, &'a str)>,
 }
 
 impl Site<'_> {
@@ -179,6 +198,9 @@ impl Client {
     ///
     /// The client cannot be started.
     pub fn run(self, site: &Site<'_>, operation: &str, args: &[&str]) -> Result<Outcome, String> {
+        if site.tls.is_some() && !self.secures {
+            return Ok(Outcome::Unsupported);
+        }
         let Some(run) = (self.speak)(site, operation, args) else {
             return Ok(Outcome::Unsupported);
         };

@@ -99,7 +99,7 @@ impl<'a> Bench<'a> {
 
     fn attempt(&self, operation: &str, args: &[&str]) -> Result<Outcome, String> {
         let (user, password) = self.login;
-        let site = Site { address: self.address, user, password, mode: self.mode };
+        let site = Site { address: self.address, user, password, mode: self.mode, tls: None };
         self.client.run(&site, operation, args)
     }
 

@@ -1,13 +1,24 @@
 //! The clients that are libraries: a driver for each has one command line, see
 //! `tests/clients/README.md`. What a library cannot do, its driver says itself.
 
-use super::{Run, Site};
+use super::{Run, Security, Site};
 
 fn drive(program: &'static str, site: &Site<'_>, operation: &str, args: &[&str]) -> Run {
-    Run::new(program)
+    let run = Run::new(program)
         .args([site.host(), site.port()])
         .args([site.user, site.password, site.mode.word(), operation])
-        .args(args)
+        .args(args);
+    let Some(Security { implicit, version, authority, certificate }) = site.tls else { return run };
+    let run = run
+        .env("TWOPORT_TLS", if implicit { "implicit" } else { "explicit" })
+        .env("TWOPORT_TLS_VERSION", version)
+        .env("TWOPORT_TLS_CA", authority);
+    match certificate {
+        Some((certificate, key)) => {
+            run.env("TWOPORT_TLS_CERTIFICATE", certificate).env("TWOPORT_TLS_KEY", key)
+        }
+        None => run,
+    }
 }
 
 pub(super) fn ftplib(site: &Site<'_>, operation: &str, args: &[&str]) -> Option<Run> {

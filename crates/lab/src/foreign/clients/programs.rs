@@ -2,11 +2,12 @@
 //!
 //! `None` is what a program has no words for. Operations and arguments are those of the drivers.
 
-use super::{Mode, Run, Site};
+use super::{Mode, Run, Security, Site};
 
 /// A path as it stands in a URL: everything but letters, digits and a few signs is escaped.
 fn url(site: &Site<'_>, path: &str) -> String {
-    let mut url = format!("ftp://{}/", site.authority());
+    let scheme = if site.tls.is_some_and(|tls| tls.implicit) { "ftps" } else { "ftp" };
+    let mut url = format!("{scheme}://{}/", site.authority());
     for &byte in path.trim_start_matches('/').as_bytes() {
         if byte.is_ascii_alphanumeric() || b"/._~-".contains(&byte) {
             url.push(char::from(byte));
@@ -45,6 +46,7 @@ pub(super) fn curl(site: &Site<'_>, operation: &str, args: &[&str]) -> Option<Ru
     };
     let login = format!("{}:{}", site.user, site.password);
     let run = Run::new("curl").args(["-q", "-sS", "-g", "--user", &login]).args(mode);
+    let run = site.tls.iter().fold(run, curl_tls);
     // Commands go before a listing that is thrown away.
     let quote = |run: Run, commands: &[String]| {
         let commands = commands.iter().flat_map(|command| ["-Q", command]);
@@ -58,6 +60,17 @@ pub(super) fn curl(site: &Site<'_>, operation: &str, args: &[&str]) -> Option<Ru
         ("resume-get", [remote, local]) => run.args(["-C", "-", "-o", *local, &url(site, remote)]),
         ("ascii-get", [remote, local]) => run.args(["-B", "-o", *local, &url(site, remote)]),
         ("put", [local, remote]) => run.args(["-T", *local, &url(site, remote)]),
+        ("row", [count, local, prefix]) => {
+            // The first -T, -o and URL belong together, and so on: all uploads come first.
+            let numbers = 0..count.parse::<u32>().ok()?;
+            let url = |number| url(site, &format!("{prefix}{number}"));
+            let run = numbers.clone().fold(run.args(["--no-keepalive"]), |run, number| {
+                run.args(["-T", local, "-o", "/dev/null", &url(number)])
+            });
+            numbers.fold(run, |run, number| {
+                run.args(["-o", &format!("{local}{number}"), &url(number)])
+            })
+        }
         ("resume-put", [local, remote]) => run.args(["-C", "-", "-T", *local, &url(site, remote)]),
         ("append", [local, remote]) => run.args(["-a", "-T", *local, &url(site, remote)]),
         ("ascii-put", [local, remote]) => {
@@ -69,6 +82,30 @@ pub(super) fn curl(site: &Site<'_>, operation: &str, args: &[&str]) -> Option<Ru
         ("rename", [from, to]) => quote(run, &[format!("RNFR {from}"), format!("RNTO {to}")]),
         _ => return None,
     })
+}
+
+fn curl_tls(run: Run, tls: &Security<'_>) -> Run {
+    let minimum = format!("--tlsv{}", tls.version);
+    let run = run.args(["--ssl-reqd", "--cacert", tls.authority]);
+    let run = run.args([minimum.as_str(), "--tls-max", tls.version]);
+    match tls.certificate {
+        Some((certificate, key)) => run.args(["--cert", certificate, "--key", key]),
+        None => run,
+    }
+}
+
+/// In settings: GnuTLS takes its versions as a priority.
+fn lftp_tls(tls: &Security<'_>) -> String {
+    let certificate = tls.certificate.map_or_else(String::new, |(certificate, key)| {
+        format!("set ssl:cert-file {}; set ssl:key-file {};", quoted(certificate), quoted(key))
+    });
+    format!(
+        "set ftp:ssl-allow yes; set ftp:ssl-force yes; set ftp:ssl-protect-data yes; \
+         set ftp:ssl-protect-list yes; set ssl:verify-certificate yes; set ssl:check-hostname yes; \
+         set ssl:ca-file {}; set ssl:priority NORMAL:-VERS-ALL:+VERS-TLS{}; {certificate}",
+        quoted(tls.authority),
+        tls.version,
+    )
 }
 
 pub(super) fn lftp(site: &Site<'_>, operation: &str, args: &[&str]) -> Option<Run> {
@@ -85,6 +122,14 @@ pub(super) fn lftp(site: &Site<'_>, operation: &str, args: &[&str]) -> Option<Ru
         ("nlst", [path]) => format!("nlist {}", named(path)),
         ("mlsd", [path]) => format!("set ftp:use-mlsd on; cls -1 {}", named(path)),
         ("get", [remote, local]) => format!("get {} -o {}", named(remote), quoted(local)),
+        ("row", [count, local, prefix]) => {
+            let one = |number: u32| {
+                let remote = named(&format!("{prefix}{number}"));
+                let back = quoted(&format!("{local}{number}"));
+                format!("put {} -o {remote}; get {remote} -o {back}; ", quoted(local))
+            };
+            (0..count.parse().ok()?).map(one).collect()
+        }
         ("resume-get", [remote, local]) => format!("get -c {} -o {}", named(remote), quoted(local)),
         ("ascii-get", [remote, local]) => format!("get -a {} -o {}", named(remote), quoted(local)),
         ("put", [local, remote]) => format!("put {} -o {}", quoted(local), named(remote)),
@@ -100,9 +145,11 @@ pub(super) fn lftp(site: &Site<'_>, operation: &str, args: &[&str]) -> Option<Ru
         _ => return None,
     };
     let login = quoted(&format!("{},{}", site.user, site.password));
+    let tls = site.tls.as_ref().map_or_else(|| "set ftp:ssl-allow no;".into(), lftp_tls);
+    let scheme = if site.tls.is_some_and(|tls| tls.implicit) { "ftps" } else { "ftp" };
     let script = format!(
         "set cmd:fail-exit yes; set net:max-retries 1; set net:timeout 20; set xfer:clobber on; \
-         set ftp:ssl-allow no; {mode} open -u {login} ftp://{}; {command}",
+         {tls} {mode} open -u {login} {scheme}://{}; {command}",
         site.authority(),
     );
     Some(Run::new("lftp").args(["--norc", "-c", &script]))
@@ -207,6 +254,16 @@ pub(super) fn rclone(site: &Site<'_>, operation: &str, args: &[&str]) -> Option<
         .env("RCLONE_FTP_PORT", site.port())
         .env("RCLONE_FTP_USER", site.user)
         .env("RCLONE_FTP_DISABLE_EPSV", epsv_off);
+    if let Some(tls) = site.tls {
+        // It shows no certificates, and TLS 1.2 is the least that it speaks.
+        if tls.certificate.is_some() {
+            return None;
+        }
+        let which = if tls.implicit { "RCLONE_FTP_TLS" } else { "RCLONE_FTP_EXPLICIT_TLS" };
+        let only12 = if tls.version == "1.2" { "true" } else { "false" };
+        run = run.env(which, "true").env("RCLONE_FTP_DISABLE_TLS13", only12);
+        run = run.env("SSL_CERT_FILE", tls.authority);
+    }
     run = match (operation, args) {
         ("list", [path]) => run.env("RCLONE_FTP_DISABLE_MLSD", "true").args(["lsf", &remote(path)]),
         ("mlsd", [path]) => run.args(["lsf", &remote(path)]),
