@@ -19,6 +19,7 @@ use twoport_proto::proxy::Ends;
 
 use crate::data::dial::canonical;
 use crate::stream::Stream;
+use crate::tls::tickets::SessionTls;
 use crate::tls::{Facts, TlsError};
 
 /// How long the connection may be silent before the system probes it. Origin: it stays below the
@@ -163,6 +164,13 @@ impl ControlStream {
         let socket = self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         socket.write_all(bytes).await?;
         socket.flush().await
+    }
+
+    /// Queues another TLS ticket of the session, which goes out with what is written next.
+    pub fn give_ticket(&mut self, tls: &SessionTls) {
+        if let Some(socket) = &mut self.socket {
+            tls.give_ticket(socket);
+        }
     }
 
     /// Ends the own direction; what comes is still read.

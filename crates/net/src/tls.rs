@@ -8,6 +8,7 @@ pub mod accept;
 pub mod connect;
 pub mod hello;
 pub mod keys;
+pub mod reissue;
 mod sessions;
 pub mod tickets;
 pub mod trust;

@@ -331,6 +331,10 @@ impl Driver {
             }
             Finished::Secured(Ok(stream)) => {
                 self.channel.hold(stream);
+                let receives = matches!(self.moving.opened, Some((_, Opened::Write(_))));
+                if let (true, Some(tls)) = (receives, &self.tls) {
+                    self.control.give_ticket(tls);
+                }
                 Some(Input::Data(DataEvent::Secured))
             }
             Finished::Secured(Err(error)) => {

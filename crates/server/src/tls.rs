@@ -12,12 +12,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 
 use twoport_net::tls::ALPN;
 use twoport_net::tls::accept::Reuse;
+use twoport_net::tls::reissue;
 use twoport_proto::server::Requirement;
 
 pub(crate) use self::certificates::state_directory;
@@ -107,7 +108,7 @@ impl Tls {
         if !is_on(config) {
             return Ok(None);
         }
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(reissue::provider());
         let pairs = certificates::pairs(&config.tls)?;
         let files = pairs.iter().flat_map(|(certificate, key)| [certificate, key]);
         // Before they are read: what changes while they are is seen at the next look.

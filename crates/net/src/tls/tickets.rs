@@ -9,19 +9,23 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::ServerConfig;
 use rustls::server::{ProducesTickets, StoresServerSessions};
+use rustls::{ProtocolVersion, ServerConfig};
+
+use tokio_rustls::TlsStream;
 
 use twoport_proto::hello::Hello;
 
 use super::keys::TicketKeys;
+use super::reissue::Note;
+use crate::stream::Stream;
 
 /// How many TLS 1.2 sessions without tickets are remembered for a control connection. Origin: its
 /// own, and one of a data connection that could not resume it.
 const REMEMBERED: usize = 2;
 
-/// How many tickets come with a control connection. Origin: rustls gives two; uploads bring no new
-/// ones, and a client that uses each once begins anew when it has none left.
+/// How many tickets come with a control connection. Origin: rustls gives two; a client may have
+/// several data connections in the making, and uploads bring a new one only with their reply.
 const TICKETS: usize = 8;
 
 /// A session's identity in its tickets: random, so that a ticket of another session, server or day
@@ -66,7 +70,8 @@ impl Binder {
     #[must_use]
     pub fn bind(self: &Arc<Self>, identity: Identity, config: &ServerConfig) -> SessionTls {
         let mut control = config.clone();
-        control.ticketer = Arc::new(Bound { binder: Arc::clone(self), identity });
+        let bound = Bound { binder: Arc::clone(self), identity, note: None };
+        control.ticketer = Arc::new(bound.clone());
         // Some clients of TLS 1.2 take no tickets (curl): a memory of its own binds as well.
         let kept = Mutex::default();
         control.session_storage = Arc::new(Memory { binder: Arc::clone(self), identity, kept });
@@ -75,10 +80,13 @@ impl Binder {
         receiving.send_tls13_tickets = 0;
         let mut sending = control.clone();
         sending.send_tls13_tickets = 1;
+        let bound = Bound { note: Some(Note::default()), ..bound };
+        control.ticketer = Arc::new(bound.clone());
         SessionTls {
             control: Arc::new(control),
             sending: Arc::new(sending),
             receiving: Arc::new(receiving),
+            bound,
         }
     }
 
@@ -108,8 +116,26 @@ pub struct SessionTls {
     /// For downloads and listings: one for the one that was used.
     pub sending: Arc<ServerConfig>,
     /// For uploads: none. A client that only writes leaves it unread, and then its close is a reset,
-    /// which takes the last bytes with it (measured: curl 7.88, 16 uploads of 20).
+    /// which takes the last bytes with it (measured: curl 7.88, 16 uploads of 20). Instead one is
+    /// [given](Self::give_ticket) on the control connection.
     pub receiving: Arc<ServerConfig>,
+    bound: Bound,
+}
+
+impl SessionTls {
+    /// Queues another ticket of TLS 1.3 on the session's control connection, for one that an upload
+    /// has used; it goes out with what is written next. Nothing in clear, nor in TLS 1.2, where a
+    /// session is resumed any number of times.
+    pub fn give_ticket(&self, control: &mut Stream) {
+        let Stream::Tls(tls) = control else { return };
+        let TlsStream::Server(tls) = &mut **tls else { return };
+        let (_, connection) = tls.get_mut();
+        if connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+            && let Some(note) = &self.bound.note
+        {
+            note.send(connection, |plain| self.bound.seal(plain));
+        }
+    }
 }
 
 /// It is as good as a key: never shown.
@@ -120,10 +146,18 @@ impl fmt::Debug for Identity {
 }
 
 /// The ticketer of one session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Bound {
     binder: Arc<Binder>,
     identity: Identity,
+    /// What is kept of a ticket of the control connection.
+    note: Option<Note>,
+}
+
+impl Bound {
+    fn seal(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.binder.keys.encrypt(&[&self.identity.0[..], plain].concat())
+    }
 }
 
 impl ProducesTickets for Bound {
@@ -136,7 +170,10 @@ impl ProducesTickets for Bound {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.binder.keys.encrypt(&[&self.identity.0[..], plain].concat())
+        if let Some(note) = &self.note {
+            note.begin(plain);
+        }
+        self.seal(plain)
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
@@ -217,7 +254,7 @@ mod tests {
     use super::*;
 
     fn bound(binder: &Arc<Binder>) -> Bound {
-        Bound { binder: Arc::clone(binder), identity: Identity::random().unwrap() }
+        Bound { binder: Arc::clone(binder), identity: Identity::random().unwrap(), note: None }
     }
 
     fn hello(session_id: &[u8], tickets: &[&[u8]]) -> Hello {

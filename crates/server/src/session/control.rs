@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use twoport_net::control::ControlStream;
 use twoport_net::tls::TlsError;
 use twoport_net::tls::accept;
+use twoport_net::tls::tickets::SessionTls;
 use twoport_proto::line::{LineReader, MAX_COMMAND};
 use twoport_proto::proxy;
 use twoport_proto::reason::Reason;
@@ -131,6 +132,11 @@ impl Control {
         if alone {
             self.flush().await;
         }
+    }
+
+    /// Gives the client another TLS ticket, with the next reply.
+    pub(super) fn give_ticket(&mut self, tls: &SessionTls) {
+        self.stream.give_ticket(tls);
     }
 
     /// Sends what is queued.
