@@ -62,6 +62,7 @@ mod config;
 mod data;
 mod error;
 mod get;
+mod known;
 mod listing;
 mod local;
 mod ops;

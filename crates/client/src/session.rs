@@ -11,6 +11,7 @@ use twoport_net::control::ControlStream;
 use twoport_net::data::ports::Ports;
 use twoport_net::tls::Facts;
 use twoport_net::tls::connect::{Guard, Versions};
+use twoport_net::tls::trust::Fingerprint;
 use twoport_proto::client::conversation::Patience;
 use twoport_proto::client::login::{self, Credentials, Welcome};
 use twoport_proto::client::open::Step;
@@ -24,7 +25,7 @@ use twoport_proto::reply::Reply;
 use crate::config::Config;
 use crate::data::Way;
 use crate::error::{Class, Error};
-use crate::tls::{self, failed};
+use crate::tls;
 use crate::trace::Trace;
 use crate::url::{Scheme, Url};
 use crate::wire::{Event, Wire};
@@ -61,6 +62,7 @@ pub struct Session {
     credentials: Credentials,
     host: String,
     peer: SocketAddr,
+    introduced: Option<Fingerprint>,
 }
 
 /// The verbs that older servers lack.
@@ -107,6 +109,7 @@ impl Session {
             credentials,
             host: url.host().to_owned(),
             peer,
+            introduced: None,
         };
         session.begin().await?;
         session.knows.mlsd = session.welcome.features.has_mlsd();
@@ -129,6 +132,12 @@ impl Session {
     #[must_use]
     pub const fn is_protected(&self) -> bool {
         self.welcome.protected
+    }
+
+    /// The server's certificate, where it was believed because it was the first.
+    #[must_use]
+    pub const fn introduced(&self) -> Option<Fingerprint> {
+        self.introduced
     }
 
     /// What is to be known of the session though nothing failed.
@@ -277,12 +286,15 @@ impl Session {
 
     /// The handshake on the control connection. Each has a store of its own for what it may resume.
     async fn start_tls(&mut self) -> Result<(), Error> {
-        let guard = tls::guard(&self.host, &self.config.tls, self.versions).await?;
+        let (place, tls) = ((self.host.as_str(), self.peer.port()), &self.config.tls);
+        let guard = tls::guard(place.0, place.1, tls, self.versions).await?;
         let name = self.name();
         self.wire
             .secure(&guard, self.config.connect_timeout)
             .await
-            .map_err(|e| failed(&name, e))?;
+            .map_err(|error| tls::refused(&name, place, tls, &guard, error))?;
+        let introduced = tls::introduce(place.0, place.1, tls, &guard).await?;
+        self.introduced = introduced.or(self.introduced);
         if let Some(facts) = self.tls() {
             self.wire.trace(Trace::Secured(facts));
         }

@@ -4,15 +4,17 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use twoport_net::tls::TlsError;
 use twoport_net::tls::connect::{Guard, Identity, Versions, certificates};
-use twoport_net::tls::trust::{self, Fingerprint};
+use twoport_net::tls::trust::{self, Fingerprint, FirstUse};
 use twoport_proto::client::secure::Policy;
 use twoport_proto::reason::Reason;
 
 use crate::data::blocking;
 use crate::error::{Class, Error};
+use crate::known::{self, Known, Place};
 use crate::url::{Scheme, Url};
 
 /// The settings of TLS.
@@ -41,6 +43,8 @@ pub enum Trust {
     Authority(PathBuf),
     /// This one alone, whatever name it has.
     Pin(Fingerprint),
+    /// The first one that a server shows, and then no other: what was seen is kept in this file.
+    FirstUse(PathBuf),
     /// All.
     Anybody,
 }
@@ -58,21 +62,72 @@ pub(crate) fn policy(url: &Url, tls: &Tls) -> Result<Policy, Error> {
 }
 
 /// The TLS of a new control connection to `host`.
-pub(crate) async fn guard(host: &str, tls: &Tls, versions: Versions) -> Result<Guard, Error> {
+pub(crate) async fn guard(
+    host: &str,
+    port: u16,
+    tls: &Tls,
+    versions: Versions,
+) -> Result<Guard, Error> {
     let (trust, certificate) = (tls.trust.clone(), tls.certificate.clone());
     let (owned, subject) = (host.to_owned(), host.to_owned());
     // Files and the platform's store are read.
-    let made = blocking(move || Ok(make(&owned, &trust, certificate.as_ref(), versions))).await;
+    let make = move || {
+        let place = Place { host: &owned, port };
+        Ok(make(place, &trust, certificate.as_ref(), versions))
+    };
+    let made = blocking(make).await;
     made.map_err(|error| Error::local(subject, error))?
 }
 
-fn make(
+/// Remembers a server that was met for the first time; its fingerprint, if so.
+pub(crate) async fn introduce(
     host: &str,
+    port: u16,
+    tls: &Tls,
+    guard: &Guard,
+) -> Result<Option<Fingerprint>, Error> {
+    let Trust::FirstUse(file) = tls.trust.clone() else { return Ok(None) };
+    let Some(shown) = guard.first_use().and_then(FirstUse::introduced) else { return Ok(None) };
+    let (host, subject) = (host.to_owned(), file.display().to_string());
+    let remember = move || known::remember(&file, Place { host: &host, port }, shown);
+    blocking(remember).await.map_err(|error| Error::local(subject, error))?;
+    Ok(Some(shown))
+}
+
+/// A handshake that failed, in the words of a user: a changed certificate is told with both
+/// fingerprints.
+pub(crate) fn refused(
+    subject: &str,
+    (host, port): (&str, u16),
+    tls: &Tls,
+    guard: &Guard,
+    error: TlsError,
+) -> Error {
+    let shown = guard.first_use().and_then(FirstUse::shown);
+    if let (Reason::CertificateChanged, Trust::FirstUse(file), Some(shown)) =
+        (error.reason, &tls.trust, shown)
+        && let Ok(Some(Known { fingerprint, since })) = known::look_up(file, Place { host, port })
+    {
+        let file = file.display();
+        let both = format!("sha256 {fingerprint} since {since} in {file}, now sha256 {shown}");
+        return Error::why(subject, error.reason, None).with_source(io::Error::other(both));
+    }
+    failed(subject, error)
+}
+
+fn make(
+    place: Place<'_>,
     trust: &Trust,
     certificate: Option<&(PathBuf, PathBuf)>,
     versions: Versions,
 ) -> Result<Guard, Error> {
+    let host = place.host;
     let trust = match trust {
+        Trust::FirstUse(file) => {
+            let known = known::look_up(file, place).map_err(unreadable(file))?;
+            let first = FirstUse::new(known.map(|known| known.fingerprint));
+            trust::Trust::FirstUse(Arc::new(first))
+        }
         Trust::Platform => trust::Trust::Platform,
         Trust::Authority(file) => {
             trust::Trust::Authorities(certificates(file).map_err(unreadable(file))?)

@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test: a panic fails it, as it should")]
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,9 +20,10 @@ use twoport_lab::foreign::servers::{Kind, Security, Server, start_with_or_skip};
 use twoport_net::tls::connect::certificates;
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const HOST6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// One version on one peer must be done by then.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(600);
 
 const VERSIONS: [Versions; 3] = [Versions::All, Versions::Only12, Versions::Only13];
 
@@ -35,7 +36,17 @@ struct Rounds {
 }
 
 const MANY: Rounds = Rounds { up: 100, down: 100, empty: 20 };
-const SOME: Rounds = Rounds { up: 20, down: 20, empty: 5 };
+const SOME: Rounds = Rounds { up: 40, down: 40, empty: 8 };
+const FEW: Rounds = Rounds { up: 2, down: 2, empty: 1 };
+
+impl Rounds {
+    /// As many as `TWOPORT_TRANSFERS` says, where it does.
+    fn or_told(self) -> Self {
+        let Ok(told) = std::env::var("TWOPORT_TRANSFERS") else { return self };
+        let number: usize = told.parse().unwrap();
+        Self { up: number, down: number, empty: number / 5 }
+    }
+}
 
 /// Control connections, and handshakes on both kinds: all of them, and those that resumed.
 #[derive(Default)]
@@ -81,13 +92,35 @@ async fn peer(kind: Kind, security: Security, rounds: Rounds) {
     let Some(server) = start(kind, security) else { return };
     for versions in VERSIONS {
         let subject = format!("{} {security:?} {versions:?}", kind.name());
-        let done = tokio::time::timeout(LIMIT, transfers(kind, &server, versions, rounds)).await;
+        let work = transfers(kind, &server, versions, Mode::Epsv, rounds.or_told());
+        let done = tokio::time::timeout(LIMIT, work).await;
         let told = done.unwrap_or_else(|_| panic!("{subject} hangs"));
         eprintln!("{subject}: {told}");
     }
 }
 
-async fn transfers(kind: Kind, server: &Server, versions: Versions, rounds: Rounds) -> String {
+/// Active mode, in which the client of TCP is still the client of TLS (RFC 4217 §7), and IPv6.
+async fn other_ways(kind: Kind) {
+    for (host, modes) in
+        [(HOST, &[Mode::Pasv, Mode::Port, Mode::Eprt][..]), (HOST6, &[Mode::Epsv, Mode::Eprt])]
+    {
+        let Some(server) = start_with_or_skip(kind, host, Security::Explicit) else { continue };
+        for &mode in modes {
+            for versions in [Versions::Only12, Versions::Only13] {
+                let told = transfers(kind, &server, versions, mode, FEW).await;
+                eprintln!("{} on {host} by {mode:?}: {told}", kind.name());
+            }
+        }
+    }
+}
+
+async fn transfers(
+    kind: Kind,
+    server: &Server,
+    versions: Versions,
+    mode: Mode,
+    rounds: Rounds,
+) -> String {
     let handshakes = Arc::new(Handshakes::default());
     let seen = Arc::clone(&handshakes);
     let observer = move |trace: Trace<'_>| match trace {
@@ -102,7 +135,7 @@ async fn transfers(kind: Kind, server: &Server, versions: Versions, rounds: Roun
     };
     let config = Config {
         tls: believing(server, versions),
-        mode: Mode::Epsv,
+        mode,
         observer: Some(Arc::new(observer)),
         ..Config::default()
     };
@@ -187,6 +220,13 @@ async fn proftpd() {
 #[tokio::test]
 async fn pyftpdlib() {
     peer(Kind::Pyftpdlib, Security::Explicit, SOME).await;
+}
+
+#[tokio::test]
+async fn active_mode_and_ipv6() {
+    for kind in [Kind::Vsftpd, Kind::PureFtpd, Kind::Proftpd, Kind::Pyftpdlib] {
+        other_ways(kind).await;
+    }
 }
 
 #[tokio::test]

@@ -8,9 +8,11 @@ mod scripted;
 use std::process::{Child, Command, Stdio};
 
 use twoport_client::{
-    Class, Config, Error, Outcome, PutOptions, Reason, Session, Tls, Url, Versions,
+    Class, Config, Error, Fingerprint, GetOptions, Outcome, PutOptions, Reason, Session, Tls,
+    Trust, Url, Versions,
 };
 use twoport_lab::foreign::servers::paper::{Paper, Validity};
+use twoport_net::tls::connect::certificates;
 
 use scripted::{FILE, Script, Scripted};
 
@@ -135,6 +137,38 @@ async fn an_implicit_server_that_knows_neither_pbsz_nor_prot() {
 }
 
 #[tokio::test]
+async fn the_first_certificate_is_believed_and_then_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, local) = (dir.path().join("state/known-hosts"), dir.path().join("file"));
+    let server = Scripted::start(Script::default()).await;
+    let tls = || Tls { trust: Trust::FirstUse(file.clone()), ..Tls::default() };
+    let leaf = certificates(&server.paper.certificate).unwrap();
+    let own = Fingerprint::of(&leaf.first().unwrap()[..]).unwrap();
+    for introduced in [Some(own), None] {
+        let mut session = server.connect(tls()).await.unwrap();
+        assert_eq!(session.introduced(), introduced);
+        let report = session.get(server.url().path(), &local, &GetOptions::default()).await;
+        assert_eq!(report.unwrap().outcome, Outcome::Confirmed, "data connections, too");
+        session.quit().await;
+    }
+    let line = format!("{} {own} ", server.address);
+    assert!(std::fs::read_to_string(&file).unwrap().contains(&line));
+    // Somebody else answers in its place.
+    let other = Fingerprint([7; 32]);
+    std::fs::write(&file, format!("{} {other} 2026-01-02\n", server.address)).unwrap();
+    server.heard.lock().unwrap().clear();
+    let error = server.connect(tls()).await.map(|_| ()).unwrap_err();
+    assert_eq!(why(&error), (Class::Tls, Some(Reason::CertificateChanged)));
+    let told = error.to_string();
+    let all = [&other.to_string(), &own.to_string(), "2026-01-02", "known-hosts"];
+    assert!(all.iter().all(|part| told.contains(*part)), "{told}");
+    assert_eq!(server.heard(), "AUTH TLS\r\n", "and gets no password");
+    std::fs::write(&file, "nonsense\n").unwrap();
+    let error = server.connect(tls()).await.map(|_| ()).unwrap_err();
+    assert_eq!(error.class(), Class::Local, "{error}");
+}
+
+#[tokio::test]
 async fn a_server_that_knows_auth_ssl_only() {
     let replies = &[("AUTH", "504 Known are: SSL.\r\n")];
     let server = Scripted::start(Script { replies, ..Script::default() }).await;
@@ -221,10 +255,7 @@ async fn servers_of_another_age() {
             }
             tokio::time::sleep(std::time::Duration::from_millis(25)).await;
         }
-        let tls = Tls {
-            trust: twoport_client::Trust::Authority(paper.authority.clone()),
-            ..Tls::default()
-        };
+        let tls = Tls { trust: Trust::Authority(paper.authority.clone()), ..Tls::default() };
         let url = Url::parse(&format!("ftps://{port}/")).unwrap();
         let error = Session::connect(&url, Config { tls, ..Config::default() }).await.unwrap_err();
         assert_eq!(why(&error), (Class::Tls, Some(reason)), "{arguments:?}: {error}");

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use twoport_lab::foreign::clients::served::Served;
+use twoport_lab::foreign::clients::served::{Served, program};
 use twoport_lab::foreign::clients::{Client, repository, skipped};
 
 struct Site {
@@ -136,8 +136,14 @@ fn only_a_data_connection_that_resumes_its_session_is_served() {
 fn a_truncated_upload_is_426_and_no_file() {
     let site = Site::new(&["--tls", "optional"]);
     site.python("truncated");
-    assert!(!site.root.path().join("truncated").exists());
+    let target = site.root.path().join("truncated");
+    assert!(!target.exists());
     site.logs("tls-truncated");
+    std::fs::write(&target, b"what was there").unwrap();
+    site.python("truncated");
+    assert_eq!(std::fs::read(target).unwrap(), b"what was there");
+    let complete = site.served.log().matches("INFO complete").count();
+    assert_eq!(complete, 0, "{}", site.served.log());
 }
 
 #[test]
@@ -153,6 +159,42 @@ fn a_command_behind_auth_is_not_obeyed() {
         ["234 AUTH TLS successful."]
     );
     site.logs("clear-text-behind-auth");
+}
+
+/// Each upload uses up a ticket of TLS 1.3, of which there are few: with its reply comes a new one.
+#[test]
+fn uploads_in_a_row_resume_in_one_session() {
+    let site = Site::new(&["--tls", "required", "--require-reuse", "required"]);
+    let from = site.state.path().join("many");
+    std::fs::create_dir(&from).unwrap();
+    for number in 0..40 {
+        std::fs::write(from.join(number.to_string()), b"hello").unwrap();
+    }
+    let output = Command::new(program().unwrap())
+        .args(["put", "--recursive", "--no-verify", "--tls-version", "1.3"])
+        .arg(from)
+        .arg(format!("{}/", site.url()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}\n{}", site.served.log());
+    site.logs("/many/39");
+    let log = site.served.log();
+    assert_eq!(log.matches("INFO complete").count(), 40, "{log}");
+    assert_eq!(log.matches("INFO login").count(), 1, "{log}");
+}
+
+#[test]
+fn clear_text_in_place_of_a_handshake_ends_the_connection() {
+    let site = Site::new(&["--tls", "optional"]);
+    site.python("clear");
+    site.logs("tls-handshake-failed");
+}
+
+#[test]
+fn a_client_of_another_protocol_is_refused() {
+    let site = Site::new(&["--tls", "optional"]);
+    site.python("alpn");
+    site.logs("alpn-refused");
 }
 
 #[test]

@@ -81,6 +81,8 @@ reasons! {
         "Another program or transfer holds it. Try again later.";
     CannotCombine "cannot-combine" "The files cannot be combined"
         "COMB takes a target and its parts, all of them ordinary files.";
+    CertificateChanged "certificate-changed" "The certificate is another one than the server had before"
+        "Either it was renewed: ask who runs the server, and compare the fingerprints; then remove the server's line from the file of known servers, and the new one is believed. Or somebody is between.";
     CertificateExpired "certificate-expired" "The certificate has expired"
         "Renew it; if it is new, check the clock of this machine.";
     CertificateInvalid "certificate-invalid" "The certificate is not valid"
@@ -100,7 +102,7 @@ reasons! {
     CertificateSelfSigned "certificate-self-signed" "The certificate is signed by nobody but itself"
         "Let an authority in client-ca sign it; or name its fingerprint in `certificate` of an account, and set client-certificates = \"login\".";
     CertificateUnknownIssuer "certificate-unknown-issuer" "The certificate is not signed by an authority that is trusted here"
-        "Give the authority's certificate with --ca, or, for a self-signed one, its fingerprint with --pin.";
+        "Give the authority's certificate with --ca, or, for a self-signed one, its fingerprint with --pin. --trust-on-first-use believes it now, and no other later.";
     CertificateUnusable "certificate-unusable" "The new certificate cannot be used"
         "A file of certificate, key or client-ca has changed, and what is there now cannot be read, or key and certificate do not belong together. The server goes on with the old ones, and tries again when a file changes.";
     CertificateWrongName "certificate-wrong-name" "The certificate is for another name"
@@ -380,6 +382,7 @@ impl Reason {
         matches!(
             self,
             Self::AlpnRefused
+                | Self::CertificateChanged
                 | Self::CertificateExpired
                 | Self::CertificateInvalid
                 | Self::CertificateMissing

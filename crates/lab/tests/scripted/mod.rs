@@ -1,6 +1,6 @@
 //! A server of a few lines under TLS that does what its script says, also what no server should.
 //!
-//! It serves one connection and takes any user; what the client makes of it is for the test to say.
+//! It serves one connection after the other and takes any user; what the client makes of it is for the test to say.
 
 #![expect(clippy::unwrap_used, reason = "a test: a panic fails it, as it should")]
 
@@ -90,8 +90,11 @@ impl Scripted {
         let heard = Arc::new(Mutex::new(String::new()));
         let (told, played) = (Arc::clone(&heard), script.clone());
         tokio::spawn(async move {
-            let (socket, _) = listener.accept().await.unwrap();
-            let _until_the_client_leaves = serve(socket, acceptor, &played, &told).await;
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let _until_the_client_leaves =
+                    serve(socket, acceptor.clone(), &played, &told).await;
+            }
         });
         Self { address, paper, heard, script, _files: files }
     }

@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use twoport_proto::reason::Reason;
 
 use super::sessions::Sessions;
-use super::trust::Trust;
+use super::trust::{FirstUse, Trust};
 use super::{ALPN, TlsError};
 use crate::stream::Stream;
 
@@ -79,6 +79,7 @@ pub struct Guard {
     config: Arc<ClientConfig>,
     sessions: Arc<Sessions>,
     nobody: Arc<Nobody>,
+    first: Option<Arc<FirstUse>>,
     name: ServerName<'static>,
 }
 
@@ -113,7 +114,17 @@ impl Guard {
         config.alpn_protocols = ALPN.iter().take(1).map(|name| name.to_vec()).collect();
         let sessions = Arc::new(Sessions::default());
         config.resumption = Resumption::store(Arc::clone(&sessions) as Arc<_>);
-        Ok(Self { config: Arc::new(config), sessions, nobody, name: name(host)? })
+        let first = match trust {
+            Trust::FirstUse(first) => Some(Arc::clone(first)),
+            Trust::Platform | Trust::Authorities(_) | Trust::Pin(_) | Trust::Anybody => None,
+        };
+        Ok(Self { config: Arc::new(config), sessions, nobody, first, name: name(host)? })
+    }
+
+    /// What is known of the server, where its first certificate is believed.
+    #[must_use]
+    pub fn first_use(&self) -> Option<&FirstUse> {
+        self.first.as_deref()
     }
 
     /// Whether the next data connection cannot resume though the server gave tickets: all of them
@@ -126,6 +137,9 @@ impl Guard {
     /// In TLS 1.2 a server that misses a certificate says no more than that the handshake failed
     /// (RFC 5246 §7.4.6).
     fn explained(&self, error: TlsError) -> TlsError {
+        if self.first.is_some() && error.reason == Reason::CertificateNotPinned {
+            return TlsError { reason: Reason::CertificateChanged, ..error };
+        }
         let vague = matches!(error.reason, Reason::TlsCipher | Reason::TlsFailed);
         if vague && self.nobody.0.load(Ordering::Relaxed) {
             return TlsError { reason: Reason::CertificateMissing, ..error };

@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
@@ -68,8 +68,57 @@ pub enum Trust {
     Authorities(Vec<CertificateDer<'static>>),
     /// This one alone, whoever signed it and whatever its name.
     Pin(Fingerprint),
+    /// The first one that is seen, or the one that is known, and then no other.
+    FirstUse(Arc<FirstUse>),
     /// All: against eavesdroppers only.
     Anybody,
+}
+
+/// What is known of one server, whose first certificate is believed.
+#[derive(Debug, Default)]
+pub struct FirstUse {
+    known: Option<Fingerprint>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    first: Option<Fingerprint>,
+    last: Option<Fingerprint>,
+}
+
+impl FirstUse {
+    /// With what is known from before.
+    #[must_use]
+    pub fn new(known: Option<Fingerprint>) -> Self {
+        Self { known, ..Self::default() }
+    }
+
+    /// The certificate that is believed though none was known before.
+    #[must_use]
+    pub fn introduced(&self) -> Option<Fingerprint> {
+        if self.known.is_some() { None } else { self.seen().first }
+    }
+
+    /// The one that was shown last, believed or not.
+    #[must_use]
+    pub fn shown(&self) -> Option<Fingerprint> {
+        self.seen().last
+    }
+
+    fn seen(&self) -> Seen {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn believes(&self, shown: Option<Fingerprint>) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.last = shown;
+        let expected = self.known.or(seen.first);
+        if expected.is_none() {
+            seen.first = shown;
+        }
+        shown.is_some() && expected.is_none_or(|expected| Some(expected) == shown)
+    }
 }
 
 impl Trust {
@@ -87,8 +136,9 @@ impl Trust {
                 }
                 Arc::new(GivenOrSigned(given.clone(), authorities(roots, provider)?))
             }
-            Self::Pin(pin) => Arc::new(OneOrAll(Some(*pin), Arc::clone(provider))),
-            Self::Anybody => Arc::new(OneOrAll(None, Arc::clone(provider))),
+            Self::Pin(_) | Self::FirstUse(_) | Self::Anybody => {
+                Arc::new(Unsigned(self.clone(), Arc::clone(provider)))
+            }
         })
     }
 }
@@ -168,11 +218,12 @@ impl ServerCertVerifier for GivenOrSigned {
     }
 }
 
-/// Believes the pinned certificate, or all. That the peer holds its key is checked all the same.
+/// Believes the pinned certificate, the first one, or all, whoever signed it. That the peer holds its
+/// key is checked all the same.
 #[derive(Debug)]
-struct OneOrAll(Option<Fingerprint>, Arc<CryptoProvider>);
+struct Unsigned(Trust, Arc<CryptoProvider>);
 
-impl ServerCertVerifier for OneOrAll {
+impl ServerCertVerifier for Unsigned {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -181,7 +232,14 @@ impl ServerCertVerifier for OneOrAll {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.0.is_none() || self.0 == Fingerprint::of(leaf) {
+        let shown = Fingerprint::of(leaf);
+        let believed = match &self.0 {
+            Trust::Pin(pin) => shown == Some(*pin),
+            Trust::FirstUse(first) => first.believes(shown),
+            Trust::Anybody => true,
+            Trust::Platform | Trust::Authorities(_) => false,
+        };
+        if believed {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(CertificateError::ApplicationVerificationFailure.into())
@@ -214,6 +272,18 @@ impl ServerCertVerifier for OneOrAll {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_is_believed_and_then_no_other() {
+        let [one, other] = [1, 2].map(|byte| Some(Fingerprint([byte; 32])));
+        let first = FirstUse::default();
+        assert!(first.introduced().is_none() && !first.believes(None));
+        assert!(first.believes(one) && first.believes(one) && !first.believes(other));
+        assert_eq!((first.introduced(), first.shown()), (one, other));
+        let known = FirstUse::new(one);
+        assert!(!known.believes(other) && known.believes(one) && !known.believes(other));
+        assert_eq!((known.introduced(), known.shown()), (None, other));
+    }
 
     #[test]
     fn a_fingerprint_is_read_in_both_ways_it_is_written() {

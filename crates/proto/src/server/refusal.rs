@@ -162,6 +162,7 @@ pub const fn code(reason: Reason) -> Code {
         | R::RestartRefused
         | R::RouterSilent
         | R::ServerBusy
+        | R::CertificateChanged
         | R::CertificateNotPinned
         | R::ProtectionAssumed
         | R::ProtectionRefused

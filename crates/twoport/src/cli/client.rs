@@ -80,8 +80,24 @@ fn tls(matches: &ArgMatches) -> Result<Tls, Failure> {
             return Err(Failure::usage(message));
         }
     };
-    let trust = trust(file("ca"), matches.get_flag("no-verify"), word("pin"))?;
+    let trust = match trust(file("ca"), matches.get_flag("no-verify"), word("pin"))? {
+        trust if !matches.get_flag("trust-on-first-use") => trust,
+        Trust::Platform => Trust::FirstUse(known_hosts()?),
+        _ => {
+            let message = "--trust-on-first-use contradicts --ca, --pin and --no-verify; give one";
+            return Err(Failure::usage(message));
+        }
+    };
     Ok(Tls { policy, trust, certificate, versions })
+}
+
+/// In the user's state directory (XDG), for what programs keep from one run to the next.
+fn known_hosts() -> Result<PathBuf, Failure> {
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state"));
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
+    state.map(|state| state.join("twoport/known-hosts")).ok_or_else(|| {
+        Failure::usage("--trust-on-first-use keeps a file: set XDG_STATE_HOME or HOME")
+    })
 }
 
 fn trust(ca: Option<PathBuf>, anybody: bool, pin: Option<&str>) -> Result<Trust, Failure> {
@@ -141,6 +157,12 @@ impl Sessions {
             Some((_, session)) => session,
             None => {
                 let session = Session::connect(url, self.config.clone()).await?;
+                if let Some(shown) = session.introduced() {
+                    let (host, port) = (url.host(), session.peer().port());
+                    tell(format_args!(
+                        "{host}:{port}: note: certificate believed at first sight, and from now on no other: sha256 {shown}"
+                    ));
+                }
                 if let Some(reason) = session.notice() {
                     tell(format_args!("{}: note: {}", url.host(), reason.describe()));
                     tell(reason.explain());

@@ -124,6 +124,14 @@ pub(crate) static FLAGS: &[Flag] = &[
     },
     Flag {
         of: &["get", "put", "ls"],
+        long: "trust-on-first-use",
+        short: None,
+        takes: Takes::Nothing,
+        about: "Believe the first certificate that a server shows, and then no other",
+        details: "It is for self-signed certificates: whoever is between at the first time is believed as well, later nobody else is. What was seen is kept in twoport/known-hosts in the user's state directory ($XDG_STATE_HOME, else ~/.local/state): a line with host and port, the SHA-256 and the day. Where a certificate has changed rightly, remove its line.",
+    },
+    Flag {
+        of: &["get", "put", "ls"],
         long: "no-verify",
         short: None,
         takes: Takes::Nothing,
