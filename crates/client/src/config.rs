@@ -5,8 +5,10 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use twoport_net::tunnel::Proxy;
 use twoport_proto::client::open::Mode;
 
 use crate::tls::Tls;
@@ -52,6 +54,15 @@ pub struct Config {
     /// The most bytes of a listing. Default 64 MiB, some half a million entries: without a bound a
     /// hostile server fills the memory (basic-ftp 5.3.1).
     pub listing_limit: usize,
+    /// A proxy for both connections. Default none.
+    pub proxy: Option<Proxy>,
+    /// Whether the control connection leaves TLS after the login (CCC, RFC 4217 §12.3), so that FTP
+    /// helpers in the network can read its commands. Everybody else can, too: names of files and
+    /// directories become readable, data do not. Default no.
+    pub clear_commands: bool,
+    /// The file in which it is remembered which step worked in which network. Default none: the
+    /// command line has one.
+    pub memory: Option<PathBuf>,
     /// Sees every command and reply, passwords left out. Default: nobody.
     pub observer: Option<Observer>,
 }
@@ -72,6 +83,9 @@ impl Default for Config {
             punch_hops: None,
             local_address: None,
             durable: false,
+            proxy: None,
+            clear_commands: false,
+            memory: None,
             listing_limit: 64 << 20,
             observer: None,
         }
@@ -108,6 +122,9 @@ impl fmt::Debug for Config {
             .field("punch_hops", &self.punch_hops)
             .field("local_address", &self.local_address)
             .field("durable", &self.durable)
+            .field("proxy", &self.proxy)
+            .field("clear_commands", &self.clear_commands)
+            .field("memory", &self.memory)
             .field("listing_limit", &self.listing_limit)
             .finish_non_exhaustive()
     }

@@ -63,8 +63,10 @@ impl Session {
         loop {
             let (step, channel) = self.set_up(&mut open).await?;
             let moved = self.run(job, step, channel, &pump).await;
+            self.unmap().await;
             if !is_unusable(&moved.outcome) {
                 self.worked = Some(step);
+                self.remember(self.worked).await;
                 return Ok(moved);
             }
             self.worked = None;
@@ -106,6 +108,13 @@ impl Session {
                     Ok(local) => open::Input::Listening(local),
                     Err(reason) => open::Input::ListenFailed(reason),
                 },
+                Some(open::Effect::Map) => match self.map().await {
+                    Ok((external, mapped)) => {
+                        channel = Some(mapped);
+                        open::Input::Listening(external)
+                    }
+                    Err(reason) => open::Input::ListenFailed(reason),
+                },
                 Some(open::Effect::Reconnect) => {
                     self.reconnect().await?;
                     open::Input::Reconnected
@@ -118,7 +127,11 @@ impl Session {
                     let subject = || Error::why("data connection", Reason::AllModesFailed, None);
                     return channel.map(|channel| (step, channel)).ok_or_else(subject);
                 }
-                Some(open::Effect::Failed(failures)) => return Err(no_data(failures)),
+                Some(open::Effect::Failed(failures)) => {
+                    self.unmap().await;
+                    self.remember(None).await;
+                    return Err(no_data(failures));
+                }
                 None => match self.wire.next(open.deadline()).await {
                     Event::Reply(reply) => open::Input::Reply(reply),
                     Event::Lost(reason) => open::Input::Lost(reason),
@@ -129,7 +142,7 @@ impl Session {
             open.handle(clock::now(), input);
             self.way.seen = open.seen();
             if open.failures().len() > before {
-                self.look_for_a_hop();
+                self.look_around();
                 self.trace_last_failure(open);
             }
         }
@@ -142,6 +155,9 @@ impl Session {
     ) -> Result<TcpStream, Vec<(SocketAddr, Reason)>> {
         let from = From { address: self.wire.control.local().ip(), port: None };
         let patience = patience.unwrap_or(self.config.dial_timeout);
+        if let Some(proxy) = &self.config.proxy {
+            return self.dial_through(proxy, to, patience).await;
+        }
         let dialled = dial::dial_first(to, from, patience).await;
         dialled.map_err(|failed| failed.into_iter().map(|(to, e)| (to, e.reason)).collect())
     }
@@ -261,8 +277,11 @@ fn no_data(failures: Vec<Failure>) -> Error {
     }
     // That an address was not dialled on purpose explains less than what came of the others.
     let is_known = |failure: &&Failure| failure.reason != Reason::DataAddressForeign;
-    let told = failures.iter().rfind(is_known).or_else(|| failures.last());
-    match told.filter(|told| failures.iter().all(|failure| failure.step == told.step)) {
+    // Nor does it say much that there is no router to ask.
+    let no_router = |failure: &Failure| failure.reason == Reason::RouterSilent;
+    let mut tried = failures.iter().filter(|failure| !no_router(failure));
+    let told = tried.clone().rfind(is_known).or_else(|| failures.last());
+    match told.filter(|told| tried.all(|failure| failure.step == told.step)) {
         Some(Failure { step, reason, address, reply }) => {
             let to = address.map(|address| format!(" to {address}")).unwrap_or_default();
             let subject = format!("data connection by {}{to}", step.name());

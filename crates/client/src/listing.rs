@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 
 use twoport_net::clock;
 use twoport_net::pump::Progress;
+use twoport_proto::client::open::Mode;
 use twoport_proto::client::transfer::{Direction, Verdict};
-use twoport_proto::code::Code;
+use twoport_proto::code::{Class as ReplyClass, Code};
 use twoport_proto::command::{self, Command, Representation};
 use twoport_proto::list::{Entry, Kind, Precision, parse_line};
 use twoport_proto::path::FtpPath;
 use twoport_proto::reason::Reason;
+use twoport_proto::reply::Reply;
 use twoport_proto::text::{Escaped, escape};
 use twoport_proto::time::{Civil, Timestamp};
 
@@ -29,6 +31,10 @@ pub enum Source {
     Mlsd,
     /// LIST: for people; dates may lack their zone and their seconds.
     List,
+    /// STAT over the control connection (RFC 959 §4.1.3): what LIST would say.
+    Stat,
+    /// MLST over the control connection (RFC 3659 §7): a single file.
+    Mlst,
 }
 
 /// A directory.
@@ -40,6 +46,8 @@ pub struct Listing {
     pub entries: Vec<Entry<'static>>,
     /// The lines that are in no known format, as they came.
     pub raw: Vec<Vec<u8>>,
+    /// Why it came over the control connection, where no mode gave a data connection.
+    pub without_data: Option<String>,
 }
 
 impl Session {
@@ -50,6 +58,46 @@ impl Session {
     /// The server refused, or the transfer failed. An empty directory is no error, in whichever way
     /// the server says it.
     pub async fn list(&mut self, path: Option<&FtpPath>) -> Result<Listing, Error> {
+        match self.list_by_data(path).await {
+            // Who asked for one mode wants to know of that mode.
+            Err(error) if error.class() == Class::NoData && self.config.mode == Mode::Auto => {
+                self.list_by_control(path, error).await
+            }
+            listed => listed,
+        }
+    }
+
+    /// The last resort: replies that carry a listing themselves. A server that has none leaves the
+    /// error as it was.
+    async fn list_by_control(
+        &mut self,
+        path: Option<&FtpPath>,
+        error: Error,
+    ) -> Result<Listing, Error> {
+        let here = || FtpPath::from(&b"."[..]);
+        let place = path.map_or_else(here, harmless);
+        let read = |source, reply: Reply| {
+            let inner = reply.lines.len().saturating_sub(1);
+            let lines = reply.lines.get(1..inner).unwrap_or_default();
+            let mut listing = parse(source, &lines.join(&b'\n'));
+            // A reply's own prose is no entry that could not be read.
+            listing.raw.clear();
+            listing.without_data = Some(error.to_string());
+            let found = reply.code.class() == ReplyClass::Completion && inner > 0;
+            found.then_some(listing)
+        };
+        let reply = self.command(&Command::Stat(Some(place.clone()))).await?;
+        if let Some(listing) = read(Source::Stat, reply) {
+            return Ok(listing);
+        }
+        let reply = self.command(&Command::Mlst(Some(place))).await?;
+        match read(Source::Mlst, reply).filter(|listing| !listing.entries.is_empty()) {
+            Some(listing) => Ok(listing),
+            None => Err(error),
+        }
+    }
+
+    async fn list_by_data(&mut self, path: Option<&FtpPath>) -> Result<Listing, Error> {
         if self.knows.mlsd {
             let moved = self.fetch(Command::Mlsd(path.cloned())).await?;
             let refusal = moved.outcome.reply.as_ref().map(|reply| reply.code);
@@ -120,9 +168,15 @@ fn harmless(path: &FtpPath) -> FtpPath {
 
 fn parse(source: Source, bytes: &[u8]) -> Listing {
     let now = clock::today();
-    let mut listing = Listing { source, entries: Vec::new(), raw: Vec::new() };
+    let (entries, raw) = (Vec::new(), Vec::new());
+    let mut listing = Listing { source, entries, raw, without_data: None };
     for line in bytes.split(|&b| b == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // Lines of a reply may be set off from its own (RFC 3659 §7.2 has one blank).
+        let line = match source {
+            Source::Stat | Source::Mlst => line.trim_ascii_start(),
+            Source::Mlsd | Source::List => line,
+        };
         match parse_line(line, now) {
             Some(entry) if is_self(&entry) => {}
             Some(entry) => listing.entries.push(entry.into_owned()),
@@ -183,8 +237,14 @@ impl Listing {
         let source = match self.source {
             Source::Mlsd => "mlsd",
             Source::List => "list",
+            Source::Stat => "stat",
+            Source::Mlst => "mlst",
         };
-        json!({ "source": source, "entries": entries, "raw": raw })
+        let mut listing = json!({ "source": source, "entries": entries, "raw": raw });
+        if let Some(why) = &self.without_data {
+            listing["without_data"] = json!(why);
+        }
+        listing
     }
 }
 

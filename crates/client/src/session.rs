@@ -25,6 +25,7 @@ use twoport_proto::reply::Reply;
 use crate::config::Config;
 use crate::data::Way;
 use crate::error::{Class, Error};
+use crate::proxied;
 use crate::tls;
 use crate::trace::Trace;
 use crate::url::{Scheme, Url};
@@ -112,6 +113,7 @@ impl Session {
             introduced: None,
         };
         session.begin().await?;
+        session.recall().await;
         session.knows.mlsd = session.welcome.features.has_mlsd();
         Ok(session)
     }
@@ -150,6 +152,11 @@ impl Session {
     #[must_use]
     pub const fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The server's name, as the user gave it.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
     }
 
     /// The subject of messages that concern the connection.
@@ -210,11 +217,17 @@ impl Session {
         // First the old one goes: some servers allow one connection an address.
         let _gone_already = self.wire.control.shutdown().await;
         let started = clock::now();
-        let control =
-            ControlStream::dial(self.peer, self.config.local_address, self.config.connect_timeout)
-                .await
-                .map_err(|error| Error::new(Class::Connect, self.name()).with_source(error))?;
-        let round_trip = clock::now().since(started);
+        let (control, round_trip) = match &self.config.proxy {
+            Some(proxy) => {
+                proxied::control(proxy, &self.host, self.peer.port(), &self.config).await?
+            }
+            None => {
+                let (local, patience) = (self.config.local_address, self.config.connect_timeout);
+                let control = ControlStream::dial(self.peer, local, patience).await;
+                let lost = |error| Error::new(Class::Connect, self.name()).with_source(error);
+                (control.map_err(lost)?, clock::now().since(started))
+            }
+        };
         self.wire = wire(control, round_trip, &self.config, &self.credentials);
         let wanted = self.representation;
         self.begin().await?;
@@ -250,7 +263,28 @@ impl Session {
     /// From a connection that is up to a session: TLS, then the login.
     async fn begin(&mut self) -> Result<(), Error> {
         let start = self.secure().await?;
-        self.log_in(start).await
+        self.log_in(start).await?;
+        match self.config.clear_commands && self.guard.is_some() {
+            true => self.lay_bare().await,
+            false => Ok(()),
+        }
+    }
+
+    /// RFC 4217 §12.3: the control connection goes on in clear, data connections stay protected.
+    async fn lay_bare(&mut self) -> Result<(), Error> {
+        let reply = self.ask(&Command::Ccc).await?;
+        if reply.code.class() != ReplyClass::Completion {
+            return Err(Error::why("CCC", Reason::ControlRefused, Some(reply)));
+        }
+        let bared = self.wire.control.lay_bare();
+        match tokio::time::timeout(self.config.connect_timeout, bared).await {
+            Ok(Ok(())) => {
+                self.wire.trace(Trace::Bared);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(Error::why("CCC", Reason::TlsFailed, None).with_source(error)),
+            Err(_) => Err(Error::why("CCC", Reason::ReplyMissing, None)),
+        }
     }
 
     /// Lets nothing secret go out before TLS is up, where it is wanted.
@@ -373,6 +407,9 @@ async fn dial_any(
     port: u16,
     config: &Config,
 ) -> Result<(ControlStream, std::time::Duration), Error> {
+    if let Some(proxy) = &config.proxy {
+        return proxied::control(proxy, host, port, config).await;
+    }
     let subject = format!("{host} port {port}");
     let lookup = tokio::net::lookup_host((host, port));
     let found = match tokio::time::timeout(config.connect_timeout, lookup).await {

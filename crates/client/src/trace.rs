@@ -35,6 +35,10 @@ pub enum Trace<'a> {
     Failed(&'a Failure),
     /// A step of the ladder that worked.
     Ready(Step),
+    /// The control connection goes on in clear: everybody on the way can read it.
+    Bared,
+    /// What else there is to tell.
+    Remark(&'a str),
     /// The own NAT was opened by packets that end at this hop.
     Punched(Hop),
 }
@@ -56,6 +60,8 @@ impl fmt::Display for Trace<'_> {
                 failure.address.map_or(Ok(()), |address| write!(f, " ({address})"))
             }
             Self::Ready(step) => write!(f, "* data by {}", step.name()),
+            Self::Bared => f.write_str("* commands and replies go in clear from now on (CCC)"),
+            Self::Remark(what) => write!(f, "* {what}"),
             Self::Punched(Hop { number, router }) => {
                 write!(f, "* opened the own NAT with a packet of {number} hops")?;
                 router.map_or(Ok(()), |router| write!(f, ", which ends at {router}"))

@@ -72,6 +72,11 @@ impl Wire {
         self.ended || self.conversation.closed().is_some()
     }
 
+    /// Tells of something that has no event of its own.
+    pub(crate) fn remark(&self, what: &str) {
+        self.trace(Trace::Remark(what));
+    }
+
     /// Sends a command. What goes wrong is told by [`next`](Self::next).
     pub(crate) async fn send(&mut self, command: &Command) {
         self.conversation.handle(clock::now(), Input::Command(command));

@@ -247,6 +247,9 @@ impl ClientEnd {
             open::Effect::Punch => {
                 self.open(self.now, open::Input::ListenFailed(Reason::PunchNoRoom));
             }
+            open::Effect::Map => {
+                self.open(self.now, open::Input::ListenFailed(Reason::RouterSilent));
+            }
             open::Effect::Listen => {
                 let at = SocketAddr::new(self.own, LISTENING);
                 self.open(self.now, open::Input::Listening(at));

@@ -59,6 +59,14 @@ impl ControlStream {
         Ok(Self { socket: Some(socket.into()), local, peer, own: local, maker: peer.ip() })
     }
 
+    /// The client's end of a connection that was made through a proxy.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn of_client(socket: TcpStream) -> io::Result<Self> {
+        Self::new(socket, KEEP_ALIVE)
+    }
+
     /// The same, made by a load balancer for a client that it has named: the ends are those of the
     /// client's own connection.
     #[must_use]
@@ -83,7 +91,7 @@ impl ControlStream {
             socket.bind((local, 0).into())?;
         }
         match tokio::time::timeout(patience, socket.connect(peer)).await {
-            Ok(connected) => Self::new(connected?, KEEP_ALIVE),
+            Ok(connected) => Self::of_client(connected?),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }

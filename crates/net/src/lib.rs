@@ -12,3 +12,4 @@ pub mod proxy;
 pub mod pump;
 pub mod stream;
 pub mod tls;
+pub mod tunnel;

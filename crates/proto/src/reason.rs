@@ -279,6 +279,10 @@ reasons! {
         "A connection of trusted-proxies must begin with a PROXY header, and this one did not, or not in time. Let the load balancer send it on this port (HAProxy: send-proxy-v2 on the server line), or take its address out of trusted-proxies.";
     ProxyPassiveOnly "proxy-passive-only" "There is no active mode through a proxy"
         "The proxy lets nobody connect from outside. Use passive mode.";
+    ProxyRefused "proxy-refused" "The proxy refuses the connection"
+        "Its answer tells why: user or password, or a port that it does not allow. Many HTTP proxies allow CONNECT to port 443 only; a proxy for FTP must allow port 21 and the server's passive ports.";
+    ProxyUnreachable "proxy-unreachable" "The proxy cannot be reached, or speaks another protocol"
+        "Check --proxy, or the variables ftp_proxy and all_proxy: http:// is for HTTP CONNECT, socks5:// and socks5h:// for SOCKS5.";
     ProxyUntrusted "proxy-untrusted" "PROXY header from an address that is not trusted"
         "Whoever sends such a header could pretend to be any client. If it is your load balancer, add its address to trusted-proxies.";
     PunchNoRoom "punch-no-room" "No router between client and server answered for a packet that ended at it"

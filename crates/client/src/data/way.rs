@@ -8,16 +8,26 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use twoport_net::data::punch::{Hop, Opening, find_hop};
-use twoport_proto::client::open::{Mode, Network, Seen};
+use twoport_net::mapping::{Mapping, Router};
+use twoport_proto::client::open::{Mode, Network, Seen, Step};
 use twoport_proto::reason::Reason;
 
-use super::Channel;
+use super::{Channel, blocking};
+use crate::memory;
 use crate::session::Session;
 use crate::trace::Trace;
 
 /// How long routers have to tell that a packet ended at them, beyond a round trip. Origin: the
 /// kernel repeats a SYN after a second, so that each of them is asked twice.
 const HOP_PATIENCE: Duration = Duration::from_millis(1200);
+
+/// How long a router may take to tell that it maps ports. Origin: PCP takes 11 ms, UPnP reads two
+/// documents over HTTP; what comes later would come too late for a verdict within six seconds.
+const ROUTER_PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long a port stays mapped if nobody ends it. Origin: a transfer ends its own; what a crash
+/// leaves shall not last.
+const MAP_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// The data port of RFC 959 §3.2 for control port 21, from which some servers dial whatever their
 /// control port is.
@@ -33,6 +43,15 @@ pub(crate) struct Way {
     search: JoinSet<Option<Hop>>,
     /// The port that waits for its hole.
     opening: Option<Opening>,
+    /// The router that maps ports, once it was looked for.
+    router: Option<Result<Router, Reason>>,
+    discovery: JoinSet<Result<Router, Reason>>,
+    /// The port that is mapped for this transfer.
+    mapping: Option<Mapping>,
+    /// What the memory holds of this network and server.
+    remembered: Option<Step>,
+    /// The name of the network, where there is a memory.
+    name: Option<String>,
 }
 
 impl Session {
@@ -44,12 +63,96 @@ impl Session {
             worked: self.worked,
             external: self.config.external_address,
             seen: self.way.seen,
-            can_listen: true,
+            can_listen: self.config.proxy.is_none(),
         }
     }
 
-    /// Begins to look for a hop while other steps are tried, for those that come later.
-    pub(super) fn look_for_a_hop(&mut self) {
+    /// Begins to look around while other steps are tried, for those that come later.
+    pub(super) fn look_around(&mut self) {
+        self.look_for_a_hop();
+        let sought = self.way.router.is_some() || !self.way.discovery.is_empty();
+        let may_map = self.config.external_address.is_none() && self.config.proxy.is_none();
+        if !sought && may_map && self.config.mode == Mode::Auto {
+            self.look_for_a_router();
+        }
+    }
+
+    fn look_for_a_router(&mut self) {
+        let local = self.wire.control.local().ip();
+        self.way.discovery.spawn(async move {
+            Router::discover(local, ROUTER_PATIENCE).await.map_err(|error| error.reason)
+        });
+    }
+
+    /// Has the router send connections here; the address is that outside.
+    pub(super) async fn map(&mut self) -> Result<(SocketAddr, Channel), Reason> {
+        if self.way.router.is_none() {
+            if self.way.discovery.is_empty() {
+                self.look_for_a_router();
+            }
+            let found = self.way.discovery.join_next().await.and_then(Result::ok);
+            self.way.router = Some(found.unwrap_or(Err(Reason::RouterSilent)));
+        }
+        let router = match &self.way.router {
+            Some(Ok(router)) => router,
+            Some(Err(reason)) => return Err(*reason),
+            None => return Err(Reason::RouterSilent),
+        };
+        let lease = self.ports.lease(self.wire.control.local().ip());
+        let lease = lease.map_err(|_| Reason::DataListenFailed)?;
+        let mapped = router.map(lease.port(), None, MAP_LIFETIME).await;
+        let mapping = mapped.map_err(|error| error.reason)?;
+        let external = mapping.external();
+        self.way.mapping = Some(mapping);
+        Ok((external, Channel::Listening(lease)))
+    }
+
+    /// Ends the mapping with the transfer.
+    pub(super) async fn unmap(&mut self) {
+        if let Some(mapping) = self.way.mapping.take() {
+            mapping.release().await;
+        }
+    }
+
+    /// Begins with the step that worked last in this network.
+    pub(crate) async fn recall(&mut self) {
+        let Some(file) = self.config.memory.clone() else { return };
+        if self.config.mode != Mode::Auto || self.config.proxy.is_some() {
+            return;
+        }
+        let (local, server) = (self.wire.control.local().ip(), self.origin());
+        let looked = blocking(move || {
+            let network = memory::network(local);
+            Ok((memory::recall(&file, &network, &server), network))
+        });
+        let Ok((step, network)) = looked.await else { return };
+        match step {
+            Ok(step) => (self.worked, self.way.remembered) = (step, step),
+            Err(error) => {
+                self.wire.remark(&format!("the memory of networks begins anew: {error}"));
+            }
+        }
+        self.way.name = Some(network);
+    }
+
+    /// Writes down what works, or that what worked did not.
+    pub(super) async fn remember(&mut self, step: Option<Step>) {
+        let (Some(file), Some(network)) = (self.config.memory.clone(), self.way.name.clone())
+        else {
+            return;
+        };
+        if self.way.remembered == step {
+            return;
+        }
+        self.way.remembered = step;
+        let server = self.origin();
+        let kept = blocking(move || memory::keep(&file, &network, &server, step)).await;
+        if let Err(error) = kept {
+            self.wire.remark(&format!("what worked is not remembered: {error}"));
+        }
+    }
+
+    fn look_for_a_hop(&mut self) {
         let known = self.config.punch_hops.is_some() || self.way.hop.is_some();
         let may_punch = matches!(self.config.mode, Mode::Auto | Mode::Punch);
         if known || !may_punch || !self.way.search.is_empty() {

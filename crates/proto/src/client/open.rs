@@ -1,8 +1,8 @@
-//! The data connection's set-up: the ladder EPSV → PASV → punched EPRT and PORT → EPRT → PORT, each
-//! step's failure kept.
+//! The data connection's set-up: the ladder EPSV → PASV → punched EPRT and PORT → EPRT → PORT →
+//! a port that the router maps, each step's failure kept.
 //!
 //! It moves no data, and it does not send the transfer verb: [`Transfer`](super::Transfer) does.
-//! Listening, punching and dialling are effects. It is never the first to speak on a connection, since
+//! Listening, punching, mapping and dialling are effects. It is never the first to speak on a connection, since
 //! a login comes before it: Linux's FTP helper inspects no first line.
 
 mod address;
@@ -19,7 +19,6 @@ use self::address::{candidates, is_hidden_from};
 use self::ladder::{begin_with, ladder, prune};
 pub use self::seen::Seen;
 pub use self::terms::{Effect, Failure, Input, Mode, Network, Step};
-use crate::addr::Family;
 use crate::code::{Class, Code};
 use crate::command::{Command, Epsv};
 use crate::reason::Reason;
@@ -61,8 +60,7 @@ impl Open {
     /// Begins to set up.
     #[must_use]
     pub fn new(now: Time, mode: Mode, network: Network) -> Self {
-        let family = Family::of(network.peer.ip());
-        let mut left = ladder(mode, family, network.can_listen);
+        let mut left = ladder(mode, &network);
         begin_with(&mut left, network.worked);
         let mut open = Self {
             network,
@@ -139,6 +137,10 @@ impl Open {
                 self.state = State::Listening(step);
                 self.effects.push_back(Effect::Listen);
             }
+            Step::MapEprt | Step::MapPort => {
+                self.state = State::Listening(step);
+                self.effects.push_back(Effect::Map);
+            }
         }
     }
 
@@ -201,11 +203,12 @@ impl Open {
     }
 
     /// What an active step announces: a plain one the own address, since an FTP helper on the way
-    /// opens for that and for no other.
+    /// opens for that and for no other; a mapped one what the router says.
     fn announced(&self, step: Step) -> Option<IpAddr> {
-        match step.is_punched() {
-            true => self.outside(),
-            false => Some(self.network.external.unwrap_or_else(|| self.network.local.ip())),
+        match step {
+            _ if step.is_mapped() => None,
+            _ if step.is_punched() => self.outside(),
+            _ => Some(self.network.external.unwrap_or_else(|| self.network.local.ip())),
         }
     }
 

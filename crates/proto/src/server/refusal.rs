@@ -152,6 +152,8 @@ pub const fn code(reason: Reason) -> Code {
         | R::PassiveSilent
         | R::PassiveUnreachable
         | R::ProxyPassiveOnly
+        | R::ProxyRefused
+        | R::ProxyUnreachable
         | R::PunchNoRoom
         | R::PunchNotMet
         | R::PunchReachedServer

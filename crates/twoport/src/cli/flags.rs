@@ -92,6 +92,32 @@ pub(crate) static FLAGS: &[Flag] = &[
     },
     Flag {
         of: &["get", "put", "ls"],
+        long: "proxy",
+        short: None,
+        takes: Takes::Text("URL"),
+        about: "Make both connections through a proxy: http://, socks5:// or socks5h://, with user:password@ where it wants some",
+        details: "http:// means HTTP CONNECT. socks5:// looks names up here, socks5h:// and http:// let the proxy do it. There is no active mode \
+                  through a proxy. Without the flag the environment variables ftp_proxy and all_proxy are used, unless no_proxy names the host; an empty URL means no proxy.",
+    },
+    Flag {
+        of: &["get", "put", "ls"],
+        long: "ccc",
+        short: None,
+        takes: Takes::Nothing,
+        about: "Go on in clear after a login under TLS (CCC), so that FTP helpers in the network can read the commands",
+        details: "Everybody else on the way can read them, too: the names of files and directories, not their content, and not user and password. \
+                  Many NATs and firewalls open the way for data connections only if they can read the commands.",
+    },
+    Flag {
+        of: &["network"],
+        long: "forget",
+        short: None,
+        takes: Takes::Nothing,
+        about: "Forget all of it",
+        details: "",
+    },
+    Flag {
+        of: &["get", "put", "ls"],
         long: "punch-ttl",
         short: None,
         takes: Takes::Text("HOPS"),
@@ -325,7 +351,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         details: "",
     },
     Flag {
-        of: &["get", "put", "ls", "check", "account list", "lab list", "lab run"],
+        of: &["get", "put", "ls", "check", "account list", "lab list", "lab run", "network"],
         long: "json",
         short: None,
         takes: Takes::Nothing,

@@ -15,6 +15,7 @@ mod ls;
 mod man;
 mod manual;
 mod meter;
+mod network;
 mod output;
 mod put;
 mod reach;
@@ -54,6 +55,7 @@ fn run(matches: &ArgMatches) -> Outcome {
         Some(("get", matches)) => get::run(matches),
         Some(("put", matches)) => put::run(matches),
         Some(("ls", matches)) => ls::run(matches),
+        Some(("network", matches)) => network::run(matches),
         Some(("check", matches)) => check::run(matches),
         Some(("lab", matches)) => lab::run(matches),
         Some(("account", matches)) => account::run(matches),
@@ -89,6 +91,7 @@ pub(crate) fn command() -> Command {
             get(),
             put(),
             ls(),
+            network(),
             check(),
             account(),
             lab::command(),
@@ -154,6 +157,18 @@ fn ls() -> Command {
         .after_help(URLS)
         .arg(Arg::new("URL").required(true).help("The directory"));
     flags::with_flags(command, "ls")
+}
+
+fn network() -> Command {
+    let command = Command::new("network")
+        .about("Show which mode worked in which network")
+        .long_about(
+            "Show what `get`, `put` and `ls` remember: for each network (its gateway) and server, the mode \
+             in which data connections worked last. They begin with it the next time. An entry is \
+             forgotten after a week, and when its mode no longer works. The file is networks.json in \
+             $XDG_STATE_HOME/twoport, or in ~/.local/state/twoport.",
+        );
+    flags::with_flags(command, "network")
 }
 
 fn check() -> Command {

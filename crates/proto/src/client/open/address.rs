@@ -70,7 +70,8 @@ fn may_dial(to: SocketAddr, peer: IpAddr) -> bool {
     let reachable = match scope {
         Scope::Public => true,
         Scope::Loopback | Scope::Link => scope == Scope::of(peer),
-        Scope::Private => Scope::of(peer) != Scope::Public,
+        // Through a proxy the server may be known by its name alone.
+        Scope::Private => !matches!(Scope::of(peer), Scope::Public | Scope::Nowhere),
         Scope::Nowhere => false,
     };
     same_family && reachable && to.port() >= LOWEST_PORT
@@ -117,6 +118,8 @@ mod tests {
             ("[fe80::1]:50000", "2600::1", false),
             ("[::1]:50000", "2600::1", false),
             ("[2600::2]:50000", "2600::1", true),
+            ("10.0.0.1:50000", "0.0.0.0", false),
+            ("8.8.8.8:50000", "0.0.0.0", true),
         ] {
             assert_eq!(
                 may_dial(to.parse().unwrap(), peer.parse().unwrap()),

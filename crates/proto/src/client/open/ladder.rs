@@ -4,26 +4,31 @@
 
 use alloc::collections::VecDeque;
 
-use super::terms::{Mode, Step};
+use super::address::is_hidden_from;
+use super::terms::{Mode, Network, Step};
 use crate::addr::Family;
 use crate::reason::Reason;
 
 /// The steps of a mode. PORT carries no IPv6 address. PASV does not either, but servers answer it
 /// there with a port that works on the address of the control connection.
-pub(super) fn ladder(mode: Mode, family: Family, can_listen: bool) -> VecDeque<Step> {
-    use Step::{Eprt, Epsv, Pasv, Port, PunchEprt, PunchPort};
-    let steps: &[Step] = match (mode, family) {
-        (Mode::Auto, _) if !can_listen => &[Epsv, Pasv],
+pub(super) fn ladder(mode: Mode, network: &Network) -> VecDeque<Step> {
+    use Step::{Eprt, Epsv, MapEprt, MapPort, Pasv, Port, PunchEprt, PunchPort};
+    let steps: &[Step] = match (mode, Family::of(network.peer.ip())) {
+        (Mode::Auto, _) if !network.can_listen => &[Epsv, Pasv],
         (Mode::Auto, Family::V4) => &Step::ALL,
-        (Mode::Auto, Family::V6) => &[Epsv, Pasv, PunchEprt, Eprt],
+        (Mode::Auto, Family::V6) => &[Epsv, Pasv, PunchEprt, Eprt, MapEprt],
         (Mode::Epsv, _) => &[Epsv],
         (Mode::Pasv, _) => &[Pasv],
-        (Mode::Eprt, _) => &[Eprt],
-        (Mode::Port, _) => &[Port],
+        (Mode::Eprt, _) => &[Eprt, MapEprt],
+        (Mode::Port, _) => &[Port, MapPort],
         (Mode::Punch, Family::V4) => &[PunchEprt, PunchPort],
         (Mode::Punch, Family::V6) => &[PunchEprt],
     };
-    steps.iter().copied().collect()
+    // A port that is forwarded needs no mapping; and who asks for a plain mode in public gets it.
+    let hidden = is_hidden_from(network.local.ip(), network.peer.ip());
+    let may_map =
+        network.can_listen && network.external.is_none() && (hidden || mode == Mode::Auto);
+    steps.iter().copied().filter(|step| may_map || !step.is_mapped()).collect()
 }
 
 /// Puts what worked in front. What failed before it comes behind it in its old order.
@@ -48,7 +53,9 @@ pub(super) fn prune(left: &mut VecDeque<Step>, failed: Step, reason: Reason, sam
     }
     let connected = matches!(reason, Reason::ActiveNotConnected | Reason::PunchNotMet);
     left.retain(|step| {
-        let alike = step.is_punched() == failed.is_punched();
-        step.is_passive() || !(alike || connected && same_address)
+        let kind = |step: Step| (step.is_punched(), step.is_mapped());
+        let alike = kind(*step) == kind(failed);
+        let same = same_address && !step.is_mapped();
+        step.is_passive() || !(alike || connected && same)
     });
 }

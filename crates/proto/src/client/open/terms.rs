@@ -57,12 +57,24 @@ pub enum Step {
     Eprt,
     /// Active (RFC 959 §4.1.2).
     Port,
+    /// Extended active, to a port that the router maps to an own one.
+    MapEprt,
+    /// Active, to a port that the router maps to an own one.
+    MapPort,
 }
 
 impl Step {
     /// Each of them.
-    pub const ALL: [Self; 6] =
-        [Self::Epsv, Self::Pasv, Self::PunchEprt, Self::PunchPort, Self::Eprt, Self::Port];
+    pub const ALL: [Self; 8] = [
+        Self::Epsv,
+        Self::Pasv,
+        Self::PunchEprt,
+        Self::PunchPort,
+        Self::Eprt,
+        Self::Port,
+        Self::MapEprt,
+        Self::MapPort,
+    ];
 
     /// The verb, and how, for people.
     #[must_use]
@@ -74,6 +86,8 @@ impl Step {
             Self::PunchPort => "punched PORT",
             Self::Eprt => "EPRT",
             Self::Port => "PORT",
+            Self::MapEprt => "mapped EPRT",
+            Self::MapPort => "mapped PORT",
         }
     }
 
@@ -87,7 +101,15 @@ impl Step {
             Self::PunchPort => "punch-port",
             Self::Eprt => "eprt",
             Self::Port => "port",
+            Self::MapEprt => "map-eprt",
+            Self::MapPort => "map-port",
         }
+    }
+
+    /// The step of a stable name.
+    #[must_use]
+    pub fn of(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|step| step.id() == id)
     }
 
     /// Whether the client connects.
@@ -102,9 +124,15 @@ impl Step {
         matches!(self, Self::PunchEprt | Self::PunchPort)
     }
 
+    /// Whether the router maps a port.
+    #[must_use]
+    pub const fn is_mapped(self) -> bool {
+        matches!(self, Self::MapEprt | Self::MapPort)
+    }
+
     /// Whether the address goes out in a PORT, which carries IPv4 only.
     pub(super) const fn says_port(self) -> bool {
-        matches!(self, Self::PunchPort | Self::Port)
+        matches!(self, Self::PunchPort | Self::Port | Self::MapPort)
     }
 }
 
@@ -152,7 +180,7 @@ pub enum Input {
     /// The dial failed, for each address: [`Reason::DataRefused`], [`Reason::DataDialTimeout`] or
     /// [`Reason::DataUnreachable`].
     DialFailed(Vec<(SocketAddr, Reason)>),
-    /// A listener is up at this address.
+    /// A listener is up at this address; for a mapped one, the address outside.
     Listening(SocketAddr),
     /// There can be no listener, or no hole: why.
     ListenFailed(Reason),
@@ -187,6 +215,8 @@ pub enum Effect {
     Listen,
     /// The same, and make ready to open the own NAT from that port towards the server's data port.
     Punch,
+    /// The same, and have the router send connections to an outer port there.
+    Map,
     /// The control connection is useless: close it, and log in on a new one.
     Reconnect,
     /// Set up: send the transfer verb. The machine is done unless `Unusable` comes. A hole is opened
