@@ -240,11 +240,8 @@ impl Listing {
             Source::Stat => "stat",
             Source::Mlst => "mlst",
         };
-        let mut listing = json!({ "source": source, "entries": entries, "raw": raw });
-        if let Some(why) = &self.without_data {
-            listing["without_data"] = json!(why);
-        }
-        listing
+        let without_data = &self.without_data;
+        json!({ "source": source, "entries": entries, "raw": raw, "without_data": without_data })
     }
 }
 

@@ -81,7 +81,7 @@ pub fn read(file: &Path) -> io::Result<Vec<Remembered>> {
     };
     let mut found: Vec<Remembered> = list.iter().filter_map(entry).collect();
     found.retain(|entry| entry.at <= now && now < entry.until());
-    found.sort_by(|a, b| b.at.cmp(&a.at));
+    found.sort_by_key(|entry| std::cmp::Reverse(entry.at));
     Ok(found)
 }
 

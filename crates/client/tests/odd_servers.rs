@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use odd::{Close, Hang, Port, Reset, Say, Script, Send, Wait, content};
 use twoport_client::{
-    Class, Config, Error, GetOptions, Mode, Outcome, Reason, Session, Trace, Url, blocking,
+    Class, Config, Error, GetOptions, Mode, Outcome, Reason, Session, Source, Trace, Url, blocking,
 };
 
 /// A test that hangs is a failure with a name.
@@ -130,6 +130,34 @@ async fn check_all(cases: Vec<Case>) {
         failures.extend(check.await.unwrap().err());
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[tokio::test]
+async fn where_no_data_move_a_listing_comes_over_the_control_connection() {
+    let closed = script()
+        .reply("EPSV", "502 No.\r\n")
+        .reply("PASV", "502 No.\r\n")
+        .reply("EPRT", "502 No.\r\n")
+        .reply("PORT", "502 No.\r\n");
+    for (verb, reply, source) in [
+        (
+            "STAT",
+            "213-Status of .:\r\n -rw-r--r-- 1 ann users 5 Nov 22 13:40 c\r\n213 End\r\n",
+            Source::Stat,
+        ),
+        ("MLST", "250-Facts:\r\n type=file;size=5; c\r\n250 End\r\n", Source::Mlst),
+    ] {
+        let (session, _) = connect(closed.clone().reply(verb, reply), Mode::Auto).await;
+        let listing = session.unwrap().list(None).await.unwrap();
+        assert_eq!((listing.source, listing.names().as_str()), (source, "c\n"));
+        assert!(listing.without_data.unwrap().contains("EPSV"));
+    }
+    // Who asks for one mode, or a server that has neither, gets the error.
+    for mode in [Mode::Auto, Mode::Epsv] {
+        let (session, _) = connect(closed.clone(), mode).await;
+        let error = session.unwrap().list(None).await.unwrap_err();
+        assert_eq!(error.class(), Class::NoData);
+    }
 }
 
 #[tokio::test]

@@ -332,8 +332,8 @@ impl Driver {
             Finished::Secured(Ok(stream)) => {
                 self.channel.hold(stream);
                 let receives = matches!(self.moving.opened, Some((_, Opened::Write(_))));
-                if let (true, Some(tls)) = (receives, &self.tls) {
-                    self.control.give_ticket(tls);
+                if let (true, Some((own, _))) = (receives, &self.tls) {
+                    self.control.give_ticket(own);
                 }
                 Some(Input::Data(DataEvent::Secured))
             }

@@ -89,7 +89,7 @@ impl Place {
         let url = format!("ftp://{host}/up/");
         let words = line.split(' ').map(|word| word.replace("URL", &url));
         let mut command = Command::new(env!("CARGO_BIN_EXE_twoport"));
-        command.args(words).current_dir(self.dir.path()).env("HOME", self.dir.path());
+        command.args(words).current_dir(self.dir.path()).env("XDG_STATE_HOME", self.dir.path());
         let output = self.network.client().unwrap().output(&mut command).unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
@@ -171,7 +171,13 @@ fn punched_active_mode_passes_every_side_of_a_client() {
     all(cells, |name, tls| {
         let place = Place::new(name, tls, PORT_20);
         place.works(Family::V4, "punch")?;
-        place.works(Family::V4, "auto")
+        place.works(Family::V4, "auto")?;
+        // The ladder was climbed once, and is not climbed again.
+        let (_, remembered, _) = place.run(Family::V4, "network --json");
+        match remembered.contains("\"mode\":\"punch-eprt\"") {
+            true => Ok(()),
+            false => Err(format!("{name}: remembered is {remembered:?}")),
+        }
     });
 }
 

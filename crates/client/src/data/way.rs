@@ -72,9 +72,14 @@ impl Session {
         self.look_for_a_hop();
         let sought = self.way.router.is_some() || !self.way.discovery.is_empty();
         let may_map = self.config.external_address.is_none() && self.config.proxy.is_none();
-        if !sought && may_map && self.config.mode == Mode::Auto {
+        if !sought && may_map && self.config.mode == Mode::Auto && self.is_far() {
             self.look_for_a_router();
         }
+    }
+
+    /// Whether there is a network between: on this machine there is nothing to find out.
+    fn is_far(&self) -> bool {
+        !self.wire.control.local().ip().to_canonical().is_loopback()
     }
 
     fn look_for_a_router(&mut self) {
@@ -87,6 +92,9 @@ impl Session {
     /// Has the router send connections here; the address is that outside.
     pub(super) async fn map(&mut self) -> Result<(SocketAddr, Channel), Reason> {
         if self.way.router.is_none() {
+            if !self.is_far() {
+                return Err(Reason::RouterSilent);
+            }
             if self.way.discovery.is_empty() {
                 self.look_for_a_router();
             }
@@ -117,7 +125,8 @@ impl Session {
     /// Begins with the step that worked last in this network.
     pub(crate) async fn recall(&mut self) {
         let Some(file) = self.config.memory.clone() else { return };
-        if self.config.mode != Mode::Auto || self.config.proxy.is_some() {
+        let is_far = self.is_far() && self.config.proxy.is_none();
+        if self.config.mode != Mode::Auto || !is_far {
             return;
         }
         let (local, server) = (self.wire.control.local().ip(), self.origin());
@@ -155,7 +164,7 @@ impl Session {
     fn look_for_a_hop(&mut self) {
         let known = self.config.punch_hops.is_some() || self.way.hop.is_some();
         let may_punch = matches!(self.config.mode, Mode::Auto | Mode::Punch);
-        if known || !may_punch || !self.way.search.is_empty() {
+        if known || !may_punch || !self.is_far() || !self.way.search.is_empty() {
             return;
         }
         let Some(to) = self.data_ports().first().copied() else { return };

@@ -10,13 +10,15 @@ use clap::ArgMatches;
 
 use twoport_client::{
     Config, Error, Fingerprint, Mode, Policy, Scheme, Session, Tls, Trust, Url, Versions,
+    parse_proxy,
 };
 use twoport_server::config::ports::Ports;
 use twoport_server::config::value::{Misread, Value as _};
 
 use super::exit::Exit;
 use super::output::tell;
-use super::{Failure, Outcome};
+use super::proxy::proxy_for;
+use super::{Failure, Outcome, network};
 
 /// The settings of a session.
 pub(crate) fn config(matches: &ArgMatches) -> Result<Config, Failure> {
@@ -25,6 +27,18 @@ pub(crate) fn config(matches: &ArgMatches) -> Result<Config, Failure> {
         Mode::ALL.into_iter().find(|(name, _)| *name == word).map_or(Mode::Auto, |(_, mode)| mode);
     let mut config = Config { mode, tls: tls(matches)?, ..Config::default() };
     active(matches, &mut config)?;
+    config.memory = network::file();
+    config.clear_commands = matches.get_flag("ccc");
+    if config.clear_commands {
+        tell(
+            "--ccc: everybody on the way can read the names of files and directories; their content \
+             stays protected",
+        );
+    }
+    if let Some(text) = matches.get_one::<String>("proxy") {
+        let proxy = parse_proxy(text).map_err(|error| Failure::usage(format!("--proxy: {error}")));
+        config.proxy = Some(proxy?);
+    }
     let Some(text) = matches.get_one::<String>("timeout") else { return Ok(config) };
     let timeout = Duration::read(text, Path::new(""))
         .map_err(|_| Failure::usage(format!("--timeout: {}", Duration::FORM.wrong(text))))?;
@@ -156,7 +170,11 @@ impl Sessions {
         let session = match self.open.take() {
             Some((_, session)) => session,
             None => {
-                let session = Session::connect(url, self.config.clone()).await?;
+                let mut config = self.config.clone();
+                if config.proxy.is_none() {
+                    config.proxy = proxy_for(url.host(), |name| std::env::var(name).ok())?;
+                }
+                let session = Session::connect(url, config).await?;
                 if let Some(shown) = session.introduced() {
                     let (host, port) = (url.host(), session.peer().port());
                     tell(format_args!(

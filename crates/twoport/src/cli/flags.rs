@@ -97,7 +97,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         takes: Takes::Text("URL"),
         about: "Make both connections through a proxy: http://, socks5:// or socks5h://, with user:password@ where it wants some",
         details: "http:// means HTTP CONNECT. socks5:// looks names up here, socks5h:// and http:// let the proxy do it. There is no active mode \
-                  through a proxy. Without the flag the environment variables ftp_proxy and all_proxy are used, unless no_proxy names the host; an empty URL means no proxy.",
+                  through a proxy. Without the flag the environment variables ftp_proxy and all_proxy are used, unless no_proxy names the host.",
     },
     Flag {
         of: &["get", "put", "ls"],

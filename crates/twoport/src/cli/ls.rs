@@ -4,11 +4,11 @@
 
 use clap::ArgMatches;
 
-use twoport_client::{Config, FtpPath, Url};
+use twoport_client::{Config, FtpPath, Listing, Url};
 
 use super::Outcome;
 use super::client::{self, Sessions};
-use super::output::data;
+use super::output::{data, tell};
 use super::results::Results;
 
 pub(crate) fn run(matches: &ArgMatches) -> Outcome {
@@ -31,6 +31,9 @@ async fn list(url: Url, config: Config, long: bool, json: bool) -> Outcome {
         listing.entries.sort_by(|a, b| a.name.cmp(&b.name));
     }
     sessions.after(&result);
+    if let Ok(Listing { without_data: Some(why), .. }) = &result {
+        tell(format_args!("{url}: listed over the control connection, files cannot move: {why}"));
+    }
     match &result {
         Err(error) => results.failed(&url, error)?,
         Ok(listing) if json => data(&format!("{}\n", listing.to_json()))?,

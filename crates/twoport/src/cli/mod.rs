@@ -17,6 +17,7 @@ mod manual;
 mod meter;
 mod network;
 mod output;
+mod proxy;
 mod put;
 mod reach;
 mod results;
