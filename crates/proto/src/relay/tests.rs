@@ -169,8 +169,8 @@ fn a_refused_port_closes_its_hole() {
 #[test]
 fn nobody_else_and_no_service_is_aimed_at() {
     for (line, reason) in [
-        ("PORT 192,168,0,50,156,65\r\n", "foreign-address"),
-        ("EPRT !1!10.0.0.1!40001!\r\n", "foreign-address"),
+        ("PORT 192,168,0,50,156,65\r\n", "private-address"),
+        ("EPRT !1!10.0.0.1!40001!\r\n", "private-address"),
         ("PORT 192,168,0,107,0,22\r\n", "privileged-port"),
     ] {
         let mut rig = Rig::logged_in();

@@ -257,7 +257,7 @@ fn doubtful_settings_are_warned_about_with_their_place() {
     let said: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     assert!(said.iter().all(|line| line.starts_with("/etc/twoport/twoport.toml:")), "{said:?}");
     for part in [
-        ":2:17: passive-ports: 10 ports for up to 11 sessions; when all are in use",
+        ":2:17: passive-ports: 10 ports for up to 11 sessions; sessions share them",
         ":2:17: passive-ports: middleboxes take 5060, 5061 for other protocols; these ports are skipped",
         ":3:18: public-address: 10.0.0.1 cannot be reached from the Internet; write the address",
         ":5:13: anonymous: anybody can fill the disk; serve a file system of its own",
