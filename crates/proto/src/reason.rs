@@ -94,13 +94,13 @@ reasons! {
     CertificateNotYetValid "certificate-not-yet-valid" "The certificate is not valid yet"
         "Check the clock of this machine.";
     CertificateOfAnother "certificate-of-another" "The certificate does not log in this account: send its password"
-        "Name its fingerprint in `certificate` of the account, or a name in it in `certificate-name`; or log in with the password, if the account has one.";
+        "It was believed, and is not one of this account. Log in with the password.";
     CertificateRefusedByPeer "certificate-refused-by-peer" "The peer did not accept the certificate"
         "It does not trust the authority that signed it, or finds it expired or for another name.";
     CertificateRevoked "certificate-revoked" "The certificate was revoked"
         "Do not use it; get a new one.";
     CertificateSelfSigned "certificate-self-signed" "The certificate is signed by nobody but itself"
-        "Let an authority in client-ca sign it; or name its fingerprint in `certificate` of an account, and set client-certificates = \"login\".";
+        "Let an authority sign it that the other end trusts.";
     CertificateUnknownIssuer "certificate-unknown-issuer" "The certificate is not signed by an authority that is trusted here"
         "Give the authority's certificate with --ca, or, for a self-signed one, its fingerprint with --pin. --trust-on-first-use believes it now, and no other later.";
     CertificateUnusable "certificate-unusable" "The new certificate cannot be used"
