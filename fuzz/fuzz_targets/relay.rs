@@ -56,7 +56,8 @@ impl World {
                 check(hole.server, SERVER);
                 self.prepared.push((id, hole));
                 let door = |text: &str| text.parse().ok();
-                let doors = Doors { client: door("192.168.0.1:55001"), server: door("218.2.135.1:55002") };
+                let doors =
+                    Doors { client: door("192.168.0.1:55001"), server: door("218.2.135.1:55002") };
                 self.relay.handle(self.now, Input::Prepared(id, Ok(doors)));
             }
             Effect::Commit(id) => {
