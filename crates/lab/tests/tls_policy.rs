@@ -46,12 +46,15 @@ struct Site {
 impl Site {
     /// A server with this configuration, and an account file with ann, who is for TLS only, and bob.
     fn new(configuration: &str) -> Self {
-        let (state, root) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        for (name, more) in
-            [("ann", &["--tls", "required", "--data-tls", "required"][..]), ("bob", &[])]
-        {
-            account(&state, name, more);
-        }
+        let state = TempDir::new().unwrap();
+        account(&state, "ann", &["--tls", "required", "--data-tls", "required"]);
+        account(&state, "bob", &[]);
+        Self::with(state, configuration)
+    }
+
+    /// A server with this configuration, and the account file in this directory.
+    fn with(state: TempDir, configuration: &str) -> Self {
+        let root = TempDir::new().unwrap();
         let file = state.path().join("twoport.toml");
         let text = format!(
             "[server]\nroot = {:?}\n[accounts]\naccount-file = \"accounts.toml\"\n{configuration}",

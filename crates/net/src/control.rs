@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
+use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
@@ -139,6 +140,12 @@ impl ControlStream {
     #[must_use]
     pub fn facts(&self) -> Option<Facts> {
         self.socket.as_ref().and_then(Stream::facts)
+    }
+
+    /// The certificate that the peer has shown in the handshake, if any.
+    #[must_use]
+    pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.socket.as_ref().and_then(Stream::peer_certificate)
     }
 
     /// Appends what came to `bytes`; 0 is the end. May be dropped at any time, nothing is lost, and

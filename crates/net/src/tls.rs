@@ -13,7 +13,7 @@ mod sessions;
 pub mod tickets;
 pub mod trust;
 
-use std::io;
+use std::{fmt, io};
 
 use rustls::{
     AlertDescription, CertificateError, CommonState, Error, HandshakeKind, PeerIncompatible,
@@ -65,6 +65,19 @@ impl TlsError {
         Self { reason, source: None }
     }
 }
+
+/// What a verifier says of a certificate that is signed by nobody but itself; rustls has no word
+/// for it.
+#[derive(Debug)]
+pub struct SelfSigned;
+
+impl fmt::Display for SelfSigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the certificate is signed by nobody but itself")
+    }
+}
+
+impl std::error::Error for SelfSigned {}
 
 /// What rustls refuses without a connection: a key that does not fit, say.
 impl From<Error> for TlsError {
@@ -130,6 +143,9 @@ fn certificate(error: &CertificateError) -> Reason {
             Reason::CertificateWrongName
         }
         CertificateError::Revoked => Reason::CertificateRevoked,
+        CertificateError::Other(other) if other.0.is::<SelfSigned>() => {
+            Reason::CertificateSelfSigned
+        }
         // Nobody but the verifier of `trust` says this.
         CertificateError::ApplicationVerificationFailure => Reason::CertificateNotPinned,
         _ => Reason::CertificateInvalid,

@@ -99,6 +99,7 @@ impl Serving {
             }
         };
         let xferlog = config.log.xferlog.as_deref().map(Xferlog::open).transpose()?.map(Arc::new);
+        let tls = Tls::load(&config, &accounts)?;
         let limits = &config.limits;
         Ok(Self {
             policies: policies(&config),
@@ -116,7 +117,7 @@ impl Serving {
             active_source: config.data.active_source_port,
             gate: gate(&config, former)?,
             trusted_proxies: config.server.trusted_proxies.clone(),
-            tls: Tls::load(&config)?,
+            tls,
             binder: binder(&config, former)?,
             xferlog,
             checks: Arc::new(Semaphore::new(CHECKS)),

@@ -34,6 +34,7 @@ use twoport_proto::time::Time;
 use self::channel::Channel;
 use self::control::Control;
 use self::work::{Finished, Moving, Phase, Slot};
+use crate::accounts::certificate::Shown;
 use crate::config::listener::Door;
 use crate::job;
 use crate::limits::Place;
@@ -74,6 +75,8 @@ pub(crate) struct Driver {
     tls: Option<(SessionTls, Reuse)>,
     /// The session's name in them.
     identity: Option<Identity>,
+    /// The client's certificate, where it can log in.
+    certificate: Option<Shown>,
     /// How the client came in.
     door: Door,
     open: bool,
@@ -119,6 +122,7 @@ impl Driver {
             stop,
             tls: None,
             identity: None,
+            certificate: None,
             door,
             open: true,
         }
@@ -155,10 +159,12 @@ impl Driver {
         };
         let identity = Identity::random().map_err(|_| Reason::LocalError)?;
         let own = binder.bind(identity, &tls.for_host(self.session.host()));
-        let reuse = tls.reuse;
+        let (reuse, logs_in) = (tls.reuse, tls.logs_in);
         let begun = self.control.secure(Arc::clone(&own.control)).await;
         self.tls = Some((own, reuse));
         self.identity = Some(identity);
+        let shown = self.control.certificate().filter(|_| logs_in);
+        self.certificate = shown.map(|certificate| Shown::read(certificate));
         begun.map_err(|error| self.tls_failed(&error))
     }
 
@@ -250,13 +256,7 @@ impl Driver {
 
     fn run_job(&mut self, ticket: Ticket, job: Job) {
         match (job, &self.world) {
-            (Job::Identify { user, secured }, _) => {
-                let outcome = match secured || !self.serving.accounts.needs_tls(&user) {
-                    true => Outcome::Done,
-                    false => Outcome::Failed(Reason::TlsRequired),
-                };
-                self.inputs.push_back(Input::Done(ticket, outcome));
-            }
+            (Job::Identify { user, secured }, _) => self.identify(ticket, &user, secured),
             (Job::LogIn { user, password }, _) => {
                 self.job = work::log_in(ticket, Arc::clone(&self.serving), user, password);
             }
@@ -293,6 +293,23 @@ impl Driver {
     fn guard(&self) -> Guard<Identity> {
         let identity = self.identity.filter(|_| self.session.is_private());
         identity.map_or(Guard::Clear, Guard::Private)
+    }
+
+    /// Looks at a name: what it needs is known at once, and who is let in by certificate gets the
+    /// files.
+    fn identify(&mut self, ticket: Ticket, user: &[u8], secured: bool) {
+        let accounts = &self.serving.accounts;
+        let shown = self.certificate.as_ref().filter(|_| secured && !accounts.is_visitor(user));
+        let outcome = match shown.map(|shown| accounts.certified(user, shown)) {
+            Some(Some(account)) => {
+                self.job = work::enter(ticket, Arc::clone(&self.serving), account);
+                return;
+            }
+            Some(None) => Outcome::Failed(Reason::CertificateOfAnother),
+            None if !secured && accounts.needs_tls(user) => Outcome::Failed(Reason::TlsRequired),
+            None => Outcome::Done,
+        };
+        self.inputs.push_back(Input::Done(ticket, outcome));
     }
 
     fn job_finished(&mut self, finished: Finished) -> Option<Input> {

@@ -3,6 +3,7 @@
 //! The handshakes are in `twoport_net::tls`; whether TLS must be used is the session's policy.
 
 mod certificates;
+mod clients;
 pub(crate) mod watch;
 
 use std::collections::{BTreeSet, HashMap};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::version::{TLS12, TLS13};
 
 use twoport_net::tls::ALPN;
@@ -23,7 +25,9 @@ use twoport_proto::server::Requirement;
 
 pub(crate) use self::certificates::state_directory;
 use self::certificates::{BySni, Loaded};
+use self::clients::Believed;
 use self::watch::Stamp;
+use crate::accounts::Accounts;
 use crate::acme::kept::Kept;
 use crate::config::listener::Door;
 use crate::config::words::ClientCertificates;
@@ -47,6 +51,8 @@ pub struct Terms {
     pub config: Arc<ServerConfig>,
     /// What is asked of data connections.
     pub reuse: Reuse,
+    /// Whether client certificates log in.
+    pub logs_in: bool,
     certificates: BySni,
 }
 
@@ -104,7 +110,7 @@ impl Tls {
     ///
     /// # Errors
     /// A file that cannot be read, a key that does not fit its certificate.
-    pub fn load(config: &Config) -> io::Result<Option<Self>> {
+    pub fn load(config: &Config, accounts: &Accounts) -> io::Result<Option<Self>> {
         if !is_on(config) {
             return Ok(None);
         }
@@ -120,7 +126,12 @@ impl Tls {
         let Loaded { keys, fingerprints } = certificates::load(&pairs, &provider)?;
         let shown = BySni::new(keys);
         let with_tls = doors.into_iter().filter(|(_, tls)| requirement(tls) != Requirement::Off);
-        let doors = with_tls.map(|(door, tls)| Ok((door, terms(tls, &provider, &shown)?)));
+        let doors = with_tls.map(|(door, tls)| {
+            let config = Arc::new(server_config(tls, accounts, &provider, &shown)?);
+            let logs_in = tls.client_certificates == ClientCertificates::Login;
+            let (reuse, certificates) = (tls.require_reuse.into(), shown.clone());
+            Ok((door, Terms { config, reuse, logs_in, certificates }))
+        });
         Ok(Some(Self { doors: doors.collect::<io::Result<_>>()?, fingerprints, stamp }))
     }
 
@@ -131,30 +142,42 @@ impl Tls {
     }
 }
 
-fn terms(
+fn server_config(
     tls: &settings::Tls,
+    accounts: &Accounts,
     provider: &Arc<CryptoProvider>,
-    certificates: &BySni,
-) -> io::Result<Terms> {
+    shown: &BySni,
+) -> io::Result<ServerConfig> {
     let versions = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(io::Error::other)?;
-    let verified = match (&tls.client_ca, tls.client_certificates) {
-        (_, ClientCertificates::Off) | (None, _) => versions.with_no_client_auth(),
-        (Some(authority), wish) => {
-            let roots = Arc::new(certificates::roots(authority)?);
-            let mut verifier =
-                WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
-            if wish == ClientCertificates::Request {
-                verifier = verifier.allow_unauthenticated();
-            }
-            versions.with_client_cert_verifier(verifier.build().map_err(in_file(authority))?)
-        }
+    let wish = tls.client_certificates;
+    let verified = match wish {
+        ClientCertificates::Off => versions.with_no_client_auth(),
+        _ => versions.with_client_cert_verifier(Arc::new(Believed {
+            signed: tls.client_ca.as_deref().map(|at| signed(at, provider)).transpose()?,
+            named: match wish {
+                ClientCertificates::Login => accounts.named_certificates(),
+                _ => Vec::new(),
+            },
+            mandatory: wish == ClientCertificates::Require,
+            provider: Arc::clone(provider),
+        })),
     };
-    let mut config = verified.with_cert_resolver(Arc::new(certificates.clone()));
+    let mut config = verified.with_cert_resolver(Arc::new(shown.clone()));
     config.alpn_protocols = ALPN.iter().map(|protocol| protocol.to_vec()).collect();
-    let certificates = certificates.clone();
-    Ok(Terms { config: Arc::new(config), reuse: tls.require_reuse.into(), certificates })
+    Ok(config)
+}
+
+/// Believes what the authorities of a file have signed.
+fn signed(
+    authorities: &Path,
+    provider: &Arc<CryptoProvider>,
+) -> io::Result<Arc<dyn ClientCertVerifier>> {
+    let roots = Arc::new(certificates::roots(authorities)?);
+    WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
+        .build()
+        .map_err(in_file(authorities))
 }
 
 pub(crate) fn in_file<E: fmt::Display>(path: &Path) -> impl Fn(E) -> io::Error {

@@ -122,6 +122,15 @@ impl AccountFile {
                 table.insert(key, value(requirement_word(required)));
             }
         }
+        let certificates = &account.certificates;
+        let fingerprints: Vec<_> =
+            certificates.fingerprints.iter().map(ToString::to_string).collect();
+        let names: Vec<_> = certificates.names.iter().map(ToString::to_string).collect();
+        for (key, list) in [("certificate", fingerprints), ("certificate-name", names)] {
+            if !list.is_empty() {
+                table.insert(key, value(list.into_iter().collect::<Array>()));
+            }
+        }
         let empty = || Item::ArrayOfTables(ArrayOfTables::new());
         if let Some(tables) =
             self.document.entry("account").or_insert_with(empty).as_array_of_tables_mut()

@@ -3,6 +3,7 @@
 //!
 //! It counts no attempts and delays no answer: limits do. It blocks: call it off the runtime.
 
+pub mod certificate;
 pub mod file;
 pub mod hash;
 pub mod password;
@@ -16,6 +17,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use twoport_net::tls::trust::Fingerprint;
 use twoport_proto::verb::{Permission, Permissions};
 
 use crate::config::account::AccountEntry;
@@ -23,6 +25,7 @@ use crate::config::problem::{Place, Problem, Problems};
 use crate::config::value::Wrong;
 use crate::config::words::Anonymous;
 use crate::config::{self, Config};
+use certificate::{Certificates, Shown};
 use hash::PasswordHash;
 use password::Password;
 use proof::{Key, Proof};
@@ -59,6 +62,7 @@ pub struct Accounts {
 
 struct Entry {
     account: Arc<Account>,
+    certificates: Certificates,
     hash: PasswordHash,
     proof: Proof,
 }
@@ -116,6 +120,22 @@ impl Accounts {
             entry.proof.keep(&self.key, name, password);
         }
         Some(Arc::clone(&entry.account))
+    }
+
+    /// The account of `user` if this certificate, which was believed, logs it in. It may be disabled.
+    #[must_use]
+    pub fn certified(&self, user: &[u8], shown: &Shown) -> Option<Arc<Account>> {
+        let named = self.named_certificates();
+        let pinned = shown.fingerprint.is_some_and(|it| named.contains(&it));
+        let entry = self.entries.get(str::from_utf8(user).ok()?)?;
+        entry.certificates.include(shown, pinned).then(|| Arc::clone(&entry.account))
+    }
+
+    /// The certificates that accounts name by their fingerprint, which makes them believed.
+    #[must_use]
+    pub fn named_certificates(&self) -> Vec<Fingerprint> {
+        let all = self.entries.values();
+        all.flat_map(|entry| &entry.certificates.fingerprints).copied().collect()
     }
 
     /// Whether `user` may log in under TLS only. An unknown name is treated like one of the
@@ -179,7 +199,7 @@ fn directory(path: &Path) -> Result<PathBuf, Wrong> {
 
 /// The accounts of all sources. One of the command line stands in for one of the same name.
 fn listed(config: &Config) -> Result<(Vec<AccountEntry>, Vec<Problem>), Problems> {
-    let mut listed = config.account.clone();
+    let mut listed = Vec::new();
     let mut warnings = Vec::new();
     if let Some(path) = &config.accounts.account_file {
         let is_given = |name: &str| {
@@ -188,7 +208,9 @@ fn listed(config: &Config) -> Result<(Vec<AccountEntry>, Vec<Problem>), Problems
         let of_file = config::read_account_file(path)?;
         listed.extend(of_file.into_iter().filter(|account| !is_given(&account.name)));
         warnings.extend(readable_by_all(path));
+        warnings.extend(config::unanswered(config, &listed));
     }
+    listed.splice(0..0, config.account.iter().cloned());
     let problems = config::account_problems(&listed, config.accounts.anonymous);
     if problems.is_empty() { Ok((listed, warnings)) } else { Err(Problems(problems)) }
 }
@@ -214,13 +236,14 @@ fn entry(root: &Path, written: AccountEntry) -> Result<Entry, Problem> {
         enabled,
         tls,
         data_tls,
+        certificates,
         place,
     } = written;
     let root = directory(&root.join(own))
         .map_err(|wrong| Problem::new(Some(place), format!("root of account {name:?}"), wrong))?;
     let account = Account { name, root, permissions, enabled, tls, data_tls, anonymous: false };
     let account = Arc::new(account);
-    Ok(Entry { account, hash, proof: Proof::default() })
+    Ok(Entry { account, certificates, hash, proof: Proof::default() })
 }
 
 fn visitors(policy: Anonymous, root: PathBuf) -> Option<Account> {

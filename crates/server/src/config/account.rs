@@ -10,6 +10,7 @@ use twoport_proto::verb::{Permission, Permissions};
 use super::file::{Document, Node, text_of};
 use super::problem::{Place, nearest};
 use super::value::{Value, Wrong};
+use crate::accounts::certificate::{Certificates, Name, read_fingerprint};
 use crate::accounts::hash::PasswordHash;
 
 /// A key of an `[[account]]` table.
@@ -52,6 +53,16 @@ pub static ACCOUNT_KEYS: &[AccountKey] = &[
         default: "\"optional\"",
         about: "`\"required\"`: its data connections are under TLS only (PROT P)",
     },
+    AccountKey {
+        key: "certificate",
+        default: "none",
+        about: "The SHA-256 of a client certificate, or a list of them, that log in without password where `client-certificates` is `\"login\"`; whoever signed them",
+    },
+    AccountKey {
+        key: "certificate-name",
+        default: "none",
+        about: "A name, or a list, in client certificates that do the same if an authority of `client-ca` signed them: `\"cn:Ann Smith\"`, `\"email:ann@example.com\"` or `\"dns:host.example.com\"`",
+    },
 ];
 
 /// An account as it is written down.
@@ -71,6 +82,8 @@ pub struct AccountEntry {
     pub tls: bool,
     /// Whether its data connections are under TLS only.
     pub data_tls: bool,
+    /// The certificates that log it in.
+    pub certificates: Certificates,
     /// Where it was written.
     pub place: Place,
 }
@@ -87,6 +100,7 @@ impl AccountEntry {
             enabled: true,
             tls: false,
             data_tls: false,
+            certificates: Certificates::default(),
             place,
         }
     }
@@ -181,6 +195,7 @@ pub(super) fn read(document: &mut Document<'_>, table: &Node<'_>) -> Option<Acco
     let (mut name, mut hash) = (None, None);
     let (mut root, mut permissions, mut enabled) = (PathBuf::from("."), Permissions::ALL, true);
     let (mut tls, mut data_tls) = (false, false);
+    let mut certificates = Certificates::default();
     for (key, value) in keys {
         let known = match key.get_ref().as_ref() {
             "name" => {
@@ -197,6 +212,8 @@ pub(super) fn read(document: &mut Document<'_>, table: &Node<'_>) -> Option<Acco
             "data-tls" => {
                 text(value).and_then(|word| read_requirement(word).map(|read| data_tls = read))
             }
+            "certificate" => list(value, read_fingerprint).map(|it| certificates.fingerprints = it),
+            "certificate-name" => list(value, Name::read).map(|it| certificates.names = it),
             unknown => {
                 let keys = ACCOUNT_KEYS.iter().map(|row| row.key);
                 document.unknown(key.span().start, unknown, "account", keys);
@@ -215,7 +232,17 @@ pub(super) fn read(document: &mut Document<'_>, table: &Node<'_>) -> Option<Acco
         }
     }
     let (name, password_hash) = (name?, hash?);
-    Some(AccountEntry { name, password_hash, root, permissions, enabled, tls, data_tls, place })
+    Some(AccountEntry {
+        name,
+        password_hash,
+        root,
+        permissions,
+        enabled,
+        tls,
+        data_tls,
+        certificates,
+        place,
+    })
 }
 
 fn text<'a>(value: &'a Node<'_>) -> Result<&'a str, Wrong> {
@@ -226,6 +253,10 @@ fn text<'a>(value: &'a Node<'_>) -> Result<&'a str, Wrong> {
 fn flag(value: &Node<'_>) -> Result<bool, Wrong> {
     let wrong = || Wrong::new(format!("it is {}", text_of(value)), "write true or false");
     value.get_ref().as_bool().ok_or_else(wrong)
+}
+
+fn list<T>(value: &Node<'_>, read: fn(&str) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
+    words(value)?.into_iter().map(read).collect()
 }
 
 fn words<'a>(value: &'a Node<'_>) -> Result<Vec<&'a str>, Wrong> {

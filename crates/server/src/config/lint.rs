@@ -65,7 +65,11 @@ fn of_tls(tls: &settings::Tls, place: impl Fn(&'static str) -> Option<Place>) ->
         Problem::new(place(key), key, Wrong::new(what, remedy))
     };
     let mut problems = Vec::new();
-    if tls.client_certificates != ClientCertificates::Off && tls.client_ca.is_none() {
+    let needs_authority = matches!(
+        tls.client_certificates,
+        ClientCertificates::Request | ClientCertificates::Require
+    );
+    if needs_authority && tls.client_ca.is_none() {
         let what = "no authority is named that could have signed client certificates";
         problems.push(problem("client-certificates", what, "name a file with client-ca"));
     }
@@ -129,6 +133,30 @@ fn twice(accounts: &[AccountEntry]) -> Vec<Problem> {
     accounts.iter().enumerate().filter(is_second).map(second).collect()
 }
 
+/// What accounts ask for and no listener gives.
+pub(super) fn unanswered(config: &Config, accounts: &[AccountEntry]) -> Vec<Problem> {
+    let doors = config.doors();
+    let logs_in = doors.iter().any(|(_, tls)| {
+        tls.client_certificates == ClientCertificates::Login && requirement(tls) != Requirement::Off
+    });
+    let has_tls = is_on(config);
+    let of_account = |account: &AccountEntry| {
+        let name = &account.name;
+        let tls = ((account.tls || account.data_tls) && !has_tls).then(|| {
+            let what = format!("account {name:?} requires TLS, and no listener has it");
+            ("tls", Wrong::new(what, "set tls to \"optional\" or \"required\" in [tls]"))
+        });
+        let certificate = (!account.certificates.is_empty() && !logs_in).then(|| {
+            let what = format!("no listener lets account {name:?} log in by certificate");
+            let remedy = "set client-certificates = \"login\" in [tls]";
+            ("certificate", Wrong::new(what, remedy))
+        });
+        let problem = |(key, wrong)| Problem::new(Some(account.place.clone()), key, wrong);
+        [tls, certificate].into_iter().flatten().map(problem).collect::<Vec<_>>()
+    };
+    accounts.iter().flat_map(of_account).collect()
+}
+
 /// What may not be what was meant.
 pub(super) fn warnings(config: &Config, places: &Places) -> Vec<Problem> {
     let warn = |key: &'static str, wrong| Problem::new(places.get(key).cloned(), key, wrong);
@@ -160,6 +188,7 @@ pub(super) fn warnings(config: &Config, places: &Places) -> Vec<Problem> {
         let remedy = "name the addresses of the load balancers";
         warnings.push(warn("trusted-proxies", Wrong::new(what, remedy)));
     }
+    warnings.extend(unanswered(config, &config.account));
     if config.accounts.anonymous == Anonymous::Write {
         let what = "anybody can fill the disk";
         let remedy = "serve a file system of its own, or set it to \"read\"";

@@ -189,6 +189,12 @@ pub(crate) fn account_problems(accounts: &[AccountEntry], anonymous: Anonymous) 
     lint::accounts(accounts, anonymous)
 }
 
+/// Warnings of what accounts of an account file ask for, and no listener gives.
+#[must_use]
+pub fn unanswered(config: &Config, accounts: &[AccountEntry]) -> Vec<Problem> {
+    lint::unanswered(config, accounts)
+}
+
 /// The accounts of an account file, or all that is wrong with it.
 pub fn read_account_file(path: &Path) -> Result<Vec<AccountEntry>, Problems> {
     let text =

@@ -230,7 +230,7 @@ settings! {
             "The authorities whose client certificates are accepted, in PEM form",
             "there is none to assume";
         client_certificates "client-certificates": ClientCertificates = "off", Rare,
-            "Whether clients are asked for a certificate, or must have one; needs client-ca",
+            "Whether clients are asked for a certificate, must have one, or log in by it: the accounts name theirs. Needs client-ca, but for certificates that accounts name by fingerprint",
             "passwords are what clients have";
         clear_commands "clear-commands": bool = "false", Rare,
             "Whether CCC may take the control connection back to clear text, so that NATs can read it",

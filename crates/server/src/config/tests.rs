@@ -240,7 +240,7 @@ fn mistakes_in_accounts_are_named_and_no_password_is_repeated() {
          F:4:8: root: \"../up\" leads up with `..`; write an absolute path to leave the served directory\n\
          F:5:15: permissions: \"wite\" is not a permission; did you mean \"write\"?\n\
          F:6:11: enabled: it is a number; write true or false\n\
-         F:7:1: passwd: unknown key in [account]; the keys are name, password-hash, root, permissions, enabled, tls, data-tls\n\
+         F:7:1: passwd: unknown key in [account]; the keys are name, password-hash, root, permissions, enabled, tls, data-tls, certificate, certificate-name\n\
          F:8:7: tls: \"yes\" is not one of the words; write \"optional\" or \"required\"\n\
          F:9:1: account: it has no password-hash; make the account with `twoport account add`"
     );

@@ -183,6 +183,8 @@ pub enum ClientCertificates {
     Request,
     /// They must have one.
     Require,
+    /// They are, and the right one logs in without password.
+    Login,
 }
 
 /// How a domain is proven to an authority.
@@ -208,7 +210,8 @@ words! {
     ForeignData { "\"refuse\" or \"allow\"" "refuse" Refuse, "allow" Allow, }
     Links { "\"refuse\", \"follow\" or \"hide\"" "refuse" Refuse, "follow" Follow, "hide" Hide, }
     ClientCertificates {
-        "\"off\", \"request\" or \"require\"" "off" Off, "request" Request, "require" Require,
+        "\"off\", \"request\", \"require\" or \"login\""
+        "off" Off, "request" Request, "require" Require, "login" Login,
     }
     Passive {
         "\"auto\", \"ports\" or \"control-port\""

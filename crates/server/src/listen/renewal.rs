@@ -39,7 +39,7 @@ fn look(shared: &Shared, watch: &mut Watch) {
     let Step::Load { tell } = watch.look(clock::now(), &tls.stamp, tls.stamp.again()) else {
         return;
     };
-    match Tls::load(serving.config()) {
+    match Tls::load(serving.config(), &serving.accounts) {
         Ok(Some(new)) => {
             let mut fingerprints = new.fingerprints.clone();
             fingerprints.retain(|one| !tls.fingerprints.contains(one));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
 use twoport_net::control::ControlStream;
@@ -113,6 +114,11 @@ impl Control {
     /// Whether it is under TLS.
     pub(super) fn is_tls(&self) -> bool {
         self.stream.is_tls()
+    }
+
+    /// The certificate that the client has shown, if any.
+    pub(super) fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.stream.peer_certificate()
     }
 
     /// Ends TLS, after CCC.

@@ -139,28 +139,31 @@ pub(super) fn log_in(
     Slot::new(async move {
         let checks = Arc::clone(&serving.checks);
         let Ok(_permit) = checks.acquire_owned().await else { return pending().await };
-        blocking(move || {
-            let failed = |reason| {
-                let outcome = Outcome::Failed(reason);
-                Finished::Job { ticket, outcome, opened: None }
-            };
-            let Some(account) = serving.accounts.verify(&user, &password.0) else {
-                return failed(Reason::LoginFailed);
-            };
-            if !account.enabled {
-                return failed(Reason::AccountDisabled);
-            }
-            match serving.world(&account) {
-                Ok(world) => Finished::LoggedIn { ticket, account, world },
-                Err(error) => {
-                    let root = account.root.display();
-                    tracing::error!(target: "twoport", %root, %error, "an account's root is gone");
-                    failed(Reason::LocalError)
-                }
-            }
+        blocking(move || match serving.accounts.verify(&user, &password.0) {
+            Some(account) => open(ticket, &serving, account),
+            None => ended(ticket, Outcome::Failed(Reason::LoginFailed)),
         })
         .await
     })
+}
+
+/// Opens the files of an account whose certificate was shown.
+pub(super) fn enter(ticket: Ticket, serving: Arc<Serving>, account: Arc<Account>) -> Slot {
+    Slot::blocking(move || open(ticket, &serving, account))
+}
+
+fn open(ticket: Ticket, serving: &Serving, account: Arc<Account>) -> Finished {
+    if !account.enabled {
+        return ended(ticket, Outcome::Failed(Reason::AccountDisabled));
+    }
+    match serving.world(&account) {
+        Ok(world) => Finished::LoggedIn { ticket, account, world },
+        Err(error) => {
+            let root = account.root.display();
+            tracing::error!(target: "twoport", %root, %error, "an account's root is gone");
+            ended(ticket, Outcome::Failed(Reason::LocalError))
+        }
+    }
 }
 
 fn ended(ticket: Ticket, outcome: Outcome) -> Finished {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::ArgMatches;
 use serde_json::json;
 
+use twoport_server::accounts::certificate::{Certificates, Name, read_fingerprint};
 use twoport_server::accounts::file::{AccountFile, FileError};
 use twoport_server::accounts::hash::PasswordHash;
 use twoport_server::accounts::password::Password;
@@ -19,6 +20,7 @@ use twoport_server::config::account::{
 };
 use twoport_server::config::problem::{Place, Problem};
 use twoport_server::config::read_account_file;
+use twoport_server::config::value::Wrong;
 
 use super::exit::Exit;
 use super::output::{self, tell};
@@ -47,6 +49,10 @@ fn add(matches: &ArgMatches) -> Outcome {
         read_requirement(text(flag, "optional")).map_err(wrong)
     };
     let (tls, data_tls) = (required("tls")?, required("data-tls")?);
+    let certificates = Certificates {
+        fingerprints: texts(matches, "certificate", read_fingerprint)?,
+        names: texts(matches, "certificate-name", Name::read)?,
+    };
     let mut file = AccountFile::open(&file(matches)).map_err(refused)?;
     if file.accounts().iter().any(|account| account.name == name) {
         return Err(refused(FileError::Exists(name.to_owned())));
@@ -57,11 +63,23 @@ fn add(matches: &ArgMatches) -> Outcome {
         permissions,
         tls,
         data_tls,
+        certificates,
         ..AccountEntry::new(name.to_owned(), hash, Place::CommandLine)
     };
     file.add(&account).map_err(refused)?;
     file.save().map_err(refused)?;
     show_made(matches, &password)
+}
+
+/// What a flag says each time it is given.
+fn texts<T>(
+    matches: &ArgMatches,
+    flag: &str,
+    read: fn(&str) -> Result<T, Wrong>,
+) -> Result<Vec<T>, Failure> {
+    let wrong = |wrong| Failure::usage(format!("--{flag}: {wrong}"));
+    let given = matches.get_many::<String>(flag).unwrap_or_default();
+    given.map(|text| read(text).map_err(wrong)).collect()
 }
 
 fn passwd(matches: &ArgMatches) -> Outcome {

@@ -10,7 +10,7 @@ use serde_json::json;
 use twoport_server::accounts::readable_by_all;
 use twoport_server::config::problem::{Place, Problem};
 use twoport_server::config::value::Wrong;
-use twoport_server::config::{Config, Draft, read_account_file};
+use twoport_server::config::{Config, Draft, read_account_file, unanswered};
 
 use super::exit::Exit;
 use super::output::{self, line_on_stderr};
@@ -68,8 +68,11 @@ fn examine_machine(config: &Config, findings: &mut Findings) {
     let Some(path) = &config.accounts.account_file else { return };
     if !path.exists() {
         findings.warnings.push(missing("account-file", path, "is not there on this machine"));
-    } else if let Err(problems) = read_account_file(path) {
-        findings.errors.extend(problems.0);
+    } else {
+        match read_account_file(path) {
+            Ok(accounts) => findings.warnings.extend(unanswered(config, &accounts)),
+            Err(problems) => findings.errors.extend(problems.0),
+        }
     }
     findings.warnings.extend(readable_by_all(path));
 }

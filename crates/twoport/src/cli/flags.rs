@@ -263,6 +263,22 @@ pub(crate) static FLAGS: &[Flag] = &[
         details: "",
     },
     Flag {
+        of: &["account add"],
+        long: "certificate",
+        short: None,
+        takes: Takes::Texts("SHA256"),
+        about: "Let the client certificate with this fingerprint log in without password",
+        details: "As often as needed. The server must have client-certificates = \"login\". Whoever signed it: its holder's key is what counts.",
+    },
+    Flag {
+        of: &["account add"],
+        long: "certificate-name",
+        short: None,
+        takes: Takes::Texts("NAME"),
+        about: "The same for certificates with this name: cn:NAME, email:ADDRESS or dns:HOST",
+        details: "As often as needed. Only certificates that an authority of client-ca signed count.",
+    },
+    Flag {
         of: &["account add", "account passwd"],
         long: "generate",
         short: None,
