@@ -58,7 +58,7 @@ impl Attributes {
         self.put(kind, &value.to_be_bytes())
     }
 
-    pub(super) fn nest(self, kind: u16, inner: Self) -> Self {
+    pub(super) fn nest(self, kind: u16, inner: &Self) -> Self {
         self.put(kind | NESTED, &inner.0)
     }
 
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn attributes_are_padded_and_nested() {
         let inner = Attributes::new().bytes(1, &[7]);
-        let outer = Attributes::new().nest(2, inner).text(3, "ab");
+        let outer = Attributes::new().nest(2, &inner).text(3, "ab");
         let four = |length: u16, kind: u16| [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
         let expected = [
             four(12, 2 | NESTED),

@@ -69,7 +69,7 @@ pub(super) fn table(name: &str) -> Vec<(Verb, Attributes)> {
     // Hook 1 is `input`, priority 0 `filter`, policy 1 `accept`.
     let hook = Attributes::new().number(1, 1).number(2, 0);
     let chain = Attributes::new().text(1, name).text(3, CHAIN);
-    let chain = chain.nest(4, hook).number(5, 1).text(7, "filter");
+    let chain = chain.nest(4, &hook).number(5, 1).text(7, "filter");
     batch.push((Verb::NewChain, chain));
     batch
 }
@@ -118,9 +118,9 @@ fn element(
         IpAddr::V6(v6) => v6.octets().to_vec(),
     };
     let key = [&address[..], &port.to_be_bytes(), &[0, 0]].concat();
-    let element = more(Attributes::new().nest(1, Attributes::new().bytes(1, &key)));
+    let element = more(Attributes::new().nest(1, &Attributes::new().bytes(1, &key)));
     let set = Family::of(peer).set();
-    Attributes::new().text(1, table).text(2, set).nest(3, Attributes::new().nest(1, element))
+    Attributes::new().text(1, table).text(2, set).nest(3, &Attributes::new().nest(1, &element))
 }
 
 /// The registers: the first of 16 bytes, and those of 4 bytes that it is made of, from 8 on.
@@ -131,8 +131,8 @@ fn rule(table: &str, parts: [Vec<Attributes>; 4]) -> Attributes {
     let expressions = parts
         .into_iter()
         .flatten()
-        .fold(Attributes::new(), |all, expression| all.nest(1, expression));
-    Attributes::new().text(1, table).text(2, CHAIN).nest(4, expressions)
+        .fold(Attributes::new(), |all, expression| all.nest(1, &expression));
+    Attributes::new().text(1, table).text(2, CHAIN).nest(4, &expressions)
 }
 
 /// `meta nfproto ipv4`.
@@ -145,17 +145,17 @@ fn is_of(family: Family) -> Vec<Attributes> {
 fn is_new(range: &RangeInclusive<u16>) -> Vec<Attributes> {
     const L4PROTO: u32 = 16;
     let ports = Attributes::new().number(1, FIRST).number(2, 0);
-    let ports = ports.nest(3, value(&range.start().to_be_bytes()));
-    let ports = ports.nest(4, value(&range.end().to_be_bytes()));
+    let ports = ports.nest(3, &value(&range.start().to_be_bytes()));
+    let ports = ports.nest(4, &value(&range.end().to_be_bytes()));
     let flags = Attributes::new().number(1, FIRST).number(2, FIRST).number(3, 1);
-    let flags = flags.nest(4, value(&[0x17])).nest(5, value(&[0]));
+    let flags = flags.nest(4, &value(&[0x17])).nest(5, &value(&[0]));
     vec![
         meta(L4PROTO),
         equal(&[6]),
         payload(Header::Transport, 2, 2, FIRST),
-        expression("range", ports),
+        expression("range", &ports),
         payload(Header::Transport, 13, 1, FIRST),
-        expression("bitwise", flags),
+        expression("bitwise", &flags),
         equal(&[0x02]),
     ]
 }
@@ -171,7 +171,7 @@ fn is_open(family: Family) -> Vec<Attributes> {
     vec![
         payload(Header::Network, offset, length, FIRST),
         payload(Header::Transport, 2, 2, behind),
-        expression("lookup", lookup),
+        expression("lookup", &lookup),
     ]
 }
 
@@ -182,27 +182,27 @@ enum Header {
 }
 
 fn verdict(code: u32) -> Vec<Attributes> {
-    let verdict = Attributes::new().nest(2, Attributes::new().number(1, code));
-    vec![expression("immediate", Attributes::new().number(1, 0).nest(2, verdict))]
+    let verdict = Attributes::new().nest(2, &Attributes::new().number(1, code));
+    vec![expression("immediate", &Attributes::new().number(1, 0).nest(2, &verdict))]
 }
 
 fn meta(key: u32) -> Attributes {
-    expression("meta", Attributes::new().number(1, FIRST).number(2, key))
+    expression("meta", &Attributes::new().number(1, FIRST).number(2, key))
 }
 
 fn payload(header: Header, offset: u32, length: u32, register: u32) -> Attributes {
     let from = Attributes::new().number(1, register).number(2, header as u32);
-    expression("payload", from.number(3, offset).number(4, length))
+    expression("payload", &from.number(3, offset).number(4, length))
 }
 
 fn equal(bytes: &[u8]) -> Attributes {
-    expression("cmp", Attributes::new().number(1, FIRST).number(2, 0).nest(3, value(bytes)))
+    expression("cmp", &Attributes::new().number(1, FIRST).number(2, 0).nest(3, &value(bytes)))
 }
 
 fn value(bytes: &[u8]) -> Attributes {
     Attributes::new().bytes(1, bytes)
 }
 
-fn expression(name: &str, data: Attributes) -> Attributes {
+fn expression(name: &str, data: &Attributes) -> Attributes {
     Attributes::new().text(1, name).nest(2, data)
 }

@@ -78,7 +78,7 @@ fn findings(config: &Config, own: &[IpAddr], known: &Known, needs_outer: bool) -
     }
     for rule in &data.public_address.0 {
         let clients =
-            rule.clients.map_or("elsewhere".to_owned(), |network| format!("in {network}"));
+            rule.clients.map_or_else(|| "elsewhere".to_owned(), |network| format!("in {network}"));
         let (announced, doubt) = match &rule.announced {
             Announced::Auto => continue,
             Announced::Address(address) => (address.to_string(), None),
