@@ -149,6 +149,7 @@ impl Driver {
         {
             blocking(move || receiving.keep()).await;
         }
+        self.channel.close();
         self.control.close().await;
     }
 

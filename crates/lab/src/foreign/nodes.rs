@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use twoport_net::clock;
 use twoport_networks::{Network, Node, Process, Topology, missing};
 
 use super::clients::served;
@@ -84,13 +85,16 @@ impl Served {
 
 /// Whether something comes true within twenty seconds.
 pub fn wait_for(mut fact: impl FnMut() -> bool) -> bool {
-    (0..400).any(|_| {
-        let is_so = fact();
-        if !is_so {
-            std::thread::park_timeout(Duration::from_millis(50));
+    let until = clock::now().after(PATIENCE);
+    loop {
+        if fact() {
+            return true;
         }
-        is_so
-    })
+        if clock::now() >= until {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
 }
 
 /// Connects from a node; what is not answered in the time given is an error.

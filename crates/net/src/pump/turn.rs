@@ -75,7 +75,7 @@ impl Turn {
         self.order.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Does a step that changes a file, a short one; not if nobody waits for it any more.
+    /// Does a step that changes a file or counts it, a short one; not if nobody waits for it any more.
     pub(super) fn step<T>(&self, step: impl FnOnce() -> T) -> Option<T> {
         let dropped = self.order.dropped.lock().unwrap_or_else(PoisonError::into_inner);
         (!*dropped).then(step)

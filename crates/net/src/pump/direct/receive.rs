@@ -150,10 +150,9 @@ fn run<S: Sink>(
         match splice(socket, None, &pipe.into, None, pipe.size, flags) {
             Ok(0) => break End::Whole,
             Ok(came) => {
-                progress.add(came);
                 received += came as u64;
                 flowing += came as u64;
-                match store(turn, &pipe, came, sink)? {
+                match store(turn, &pipe, came, sink, progress)? {
                     Stored::All => {}
                     Stored::Copied => break End::File,
                     // The pipe goes with what it holds.
@@ -208,11 +207,16 @@ fn store<S: Sink>(
     pipe: &Pipe,
     mut held: usize,
     sink: &mut S,
+    progress: &Progress,
 ) -> Result<Stored, S::Error> {
     while held > 0 {
         let Some(file) = sink.file() else { break };
         let step = held.min(STEP);
-        match turn.step(|| splice(&pipe.out, None, file, None, step, SpliceFlags::MOVE)) {
+        let stored = turn.step(|| {
+            splice(&pipe.out, None, file, None, step, SpliceFlags::MOVE)
+                .inspect(|stored| progress.add(*stored))
+        });
+        match stored {
             None => return Ok(Stored::Nothing),
             Some(Err(Errno::INTR)) => {}
             Some(Ok(0) | Err(_)) => break,
@@ -231,7 +235,11 @@ fn store<S: Sink>(
             Ok(read) => filled += read,
         }
     }
-    match turn.step(|| sink.take(rest.get(..filled).unwrap_or_default())) {
+    let taken = turn.step(|| {
+        progress.add(filled);
+        sink.take(rest.get(..filled).unwrap_or_default())
+    });
+    match taken {
         None => Ok(Stored::Nothing),
         Some(taken) => taken.map(|()| Stored::Copied),
     }

@@ -152,7 +152,7 @@ fn run<S: Source>(turn: &Turn, socket: &Socket, source: &mut S, progress: &Progr
             Ok(taken) => {
                 held = held.saturating_sub(taken);
                 sent += taken as u64;
-                progress.add(taken);
+                turn.step(|| progress.add(taken));
             }
             Err(Errno::AGAIN) if Turn::wait(socket, PollFlags::OUT) => {}
             Err(Errno::AGAIN) => break End::Waits,
