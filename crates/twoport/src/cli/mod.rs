@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod exit;
 mod flags;
+mod gateway;
 mod get;
 mod lab;
 mod log;
@@ -53,6 +54,7 @@ pub(crate) fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(matches: &ArgMatches) -> Outcome {
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
+        Some(("gateway", matches)) => gateway::run(matches),
         Some(("get", matches)) => get::run(matches),
         Some(("put", matches)) => put::run(matches),
         Some(("ls", matches)) => ls::run(matches),
@@ -89,6 +91,7 @@ pub(crate) fn command() -> Command {
         .disable_help_subcommand(true)
         .subcommands([
             serve(),
+            gateway(),
             get(),
             put(),
             ls(),
@@ -113,6 +116,19 @@ fn serve() -> Command {
         )
         .arg(path("DIR").help("The directory to serve; may come from the configuration"));
     flags::with_settings(flags::with_flags(command, "serve"))
+}
+
+fn gateway() -> Command {
+    let command = Command::new("gateway")
+        .about("Stand in front of FTP servers: relay, translate addresses, bridge TLS")
+        .long_about(
+            "Stand in front of FTP servers as a reverse proxy, in the foreground, until SIGTERM or \
+             Ctrl-C. Control connections are relayed; the addresses in PORT, EPRT and in the answers to \
+             PASV and EPSV are replaced by the gateway's own, and each opens for one connection of the \
+             right peer. With --certificate TLS ends here, and begins again towards the server where the \
+             server has it. A line with `ready` on standard error says that connections are accepted.",
+        );
+    flags::with_flags(command, "gateway")
 }
 
 /// How URLs are written: part of the help of every command of the client.

@@ -1,0 +1,80 @@
+//! What a gateway is made of, as a value that never changes.
+//!
+//! It reads no files but those of certificates, and only when it is made.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use twoport_net::tls::ALPN;
+use twoport_net::tls::connect::Identity;
+use twoport_net::tls::keys::TicketKeys;
+use twoport_net::tls::tickets::Binder;
+use twoport_net::tls::trust::Trust;
+use twoport_proto::relay::Policy;
+
+/// The settings of a gateway.
+#[derive(Debug)]
+pub struct Config {
+    /// Where clients connect to.
+    pub listen: Vec<SocketAddr>,
+    /// The servers behind it, as `host:port`: a client's address decides which, and the next one
+    /// takes its place when it cannot be reached.
+    pub servers: Vec<String>,
+    /// What passes, and how.
+    pub policy: Policy,
+    /// TLS towards clients, where it ends here.
+    pub client_tls: Option<ClientTls>,
+    /// Whose certificates are believed of servers.
+    pub trust: Trust,
+    /// Ports for the data connections of clients in passive mode, and of servers in active mode.
+    pub data_ports: RangeInclusive<u16>,
+    /// Sessions at a time.
+    pub max_sessions: usize,
+    /// How long a connection to a server may take.
+    pub connect_timeout: Duration,
+    /// How long a session may be silent while no data flow.
+    pub idle_timeout: Duration,
+}
+
+/// The certificate that clients see.
+#[derive(Clone)]
+pub struct ClientTls {
+    pub(crate) config: Arc<ServerConfig>,
+    /// Binds tickets to sessions.
+    pub(crate) binder: Arc<Binder>,
+}
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientTls")
+    }
+}
+
+impl ClientTls {
+    /// Reads a certificate chain and its key, both in PEM form.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a key that does not fit.
+    pub fn read(certificate: &Path, key: &Path) -> io::Result<Self> {
+        let in_file = |error: &dyn fmt::Display| {
+            io::Error::other(format!("{}: {error}", certificate.display()))
+        };
+        let identity = Identity::read(certificate, key).map_err(|error| in_file(&error))?;
+        let mut tls = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_no_client_auth()
+            .with_single_cert(identity.chain, identity.key)
+            .map_err(|error| in_file(&error))?;
+        tls.alpn_protocols = ALPN.iter().map(|protocol| protocol.to_vec()).collect();
+        let binder = Binder::new(TicketKeys::new(None)?);
+        Ok(Self { config: Arc::new(tls), binder: Arc::new(binder) })
+    }
+}

@@ -1,0 +1,144 @@
+//! The gateway as a whole: where clients connect, how many may, and how it ends.
+//!
+//! What a session does is in [`session`](crate::session).
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use twoport_net::data::ports::Ports;
+use twoport_proto::code::Code;
+use twoport_proto::reason::Reason;
+use twoport_proto::reply::Reply;
+
+use crate::config::Config;
+use crate::hole::farewell;
+use crate::session;
+
+/// How many connections may wait to be accepted. Origin: Linux's `somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// How long to wait after an error of the system before asking it again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A gateway that listens.
+#[derive(Debug)]
+pub struct Gateway {
+    config: Arc<Config>,
+    listeners: Vec<TcpListener>,
+    stop: watch::Sender<bool>,
+}
+
+/// Ends a gateway.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Sender<bool>);
+
+impl Stop {
+    /// No new sessions, and those there are end with 421. Data connections that flow go on.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Gateway {
+    /// Listens at every address of the configuration.
+    ///
+    /// # Errors
+    /// The one that cannot be listened at, and why.
+    pub fn bind(config: Config) -> io::Result<Self> {
+        let listeners =
+            config.listen.iter().map(|address| listen(*address)).collect::<io::Result<_>>()?;
+        Ok(Self { config: Arc::new(config), listeners, stop: watch::Sender::new(false) })
+    }
+
+    /// The addresses as bound.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// What ends it.
+    #[must_use]
+    pub fn stop(&self) -> Stop {
+        Stop(self.stop.clone())
+    }
+
+    /// Relays until it is stopped, and until the last session has said so.
+    pub async fn run(self) {
+        let room = Arc::new(Semaphore::new(self.config.max_sessions));
+        let ports = Ports::new(self.config.data_ports.clone());
+        let (connections, mut arrived) = tokio::sync::mpsc::channel(1);
+        let mut accepting = JoinSet::new();
+        for listener in self.listeners {
+            let connections = connections.clone();
+            accepting.spawn(async move {
+                loop {
+                    match listener.accept().await {
+                        Ok((client, _)) => {
+                            if connections.send(client).await.is_err() {
+                                return;
+                            }
+                        }
+                        Err(error) => {
+                            tracing::warn!(target: "twoport", %error, "a connection was not accepted");
+                            tokio::time::sleep(PAUSE).await;
+                        }
+                    }
+                }
+            });
+        }
+        let (mut sessions, mut number) = (JoinSet::new(), 0);
+        let mut stop = self.stop.subscribe();
+        loop {
+            let client = tokio::select! {
+                Some(client) = arrived.recv() => client,
+                () = stopped(&mut stop) => break,
+                Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
+            };
+            number += 1;
+            let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+                let mut bytes = Vec::new();
+                Reply::why(Code::SERVICE_CLOSING, Reason::ServerFull).encode(&mut bytes);
+                sessions.spawn(async move { farewell(client, &bytes).await });
+                continue;
+            };
+            let (config, ports) = (Arc::clone(&self.config), ports.clone());
+            let stop = self.stop.subscribe();
+            sessions.spawn(async move {
+                session::run(config, ports, number, client, stop).await;
+                drop(place);
+            });
+        }
+        accepting.shutdown().await;
+        while sessions.join_next().await.is_some() {}
+    }
+}
+
+/// Waits until the gateway is stopped, or is no more.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Its end is a stop, too.
+    let _: Result<_, _> = stop.wait_for(|stop| *stop).await.map(drop);
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let bound = || {
+        let kind = Type::STREAM.nonblocking().cloexec();
+        let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    bound().map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
+    })
+}

@@ -1,0 +1,242 @@
+//! One relayed session: what comes on either leg goes into the relay machine, and its effects are
+//! carried out in their order.
+//!
+//! It reads no line and knows no verb.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+
+use twoport_net::clock;
+use twoport_net::control::ControlStream;
+use twoport_net::data::ports::Ports;
+use twoport_net::tls::accept;
+use twoport_net::tls::connect::{Guard, Versions};
+use twoport_net::tls::tickets::{Identity, SessionTls};
+use twoport_proto::code::Code;
+use twoport_proto::reason::Reason;
+use twoport_proto::relay::{self, Effect, HoleId, Input, Leg, Legs, Relay};
+use twoport_proto::reply::Reply;
+use twoport_proto::time::Time;
+
+use crate::config::Config;
+use crate::hole::{Ends, Holes, farewell, lock};
+use crate::log::{self, Who};
+use crate::upstream;
+
+/// How often TCP probes a quiet control connection. Origin: the server's keep-alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// How long a handshake on a control connection may take. Origin: the server's login-timeout is
+/// longer; a handshake is the lesser part of a log-in.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+
+struct Session {
+    config: Arc<Config>,
+    who: Who,
+    relay: Relay,
+    client: ControlStream,
+    server: ControlStream,
+    tls: Option<SessionTls>,
+    /// The name that the server's certificate must have.
+    host: String,
+    ends: Arc<Ends>,
+    holes: Holes,
+    used: mpsc::UnboundedReceiver<HoleId>,
+    has_ended: bool,
+}
+
+/// Relays one client until either side ends it, or `stop` is set.
+pub(crate) async fn run(
+    config: Arc<Config>,
+    ports: Ports,
+    number: u64,
+    client: TcpStream,
+    stop: watch::Receiver<bool>,
+) {
+    let address = match client.peer_addr() {
+        Ok(address) => address,
+        // It is gone already.
+        Err(_) => return,
+    };
+    let patience = config.connect_timeout;
+    let (server, host) =
+        match upstream::connect(&config.servers, address.ip(), patience).await {
+            Ok(connected) => connected,
+            Err(error) => {
+                tracing::warn!(target: "twoport", session = number, client = %address.ip(), %error, "no server");
+                let mut bytes = Vec::new();
+                Reply::why(Code::SERVICE_CLOSING, Reason::ServerBusy).encode(&mut bytes);
+                return farewell(client, &bytes).await;
+            }
+        };
+    match Session::new(config, ports, number, client, server, host) {
+        Ok(session) => session.serve(stop).await,
+        Err(error) => {
+            tracing::warn!(target: "twoport", session = number, %error, "the session cannot begin");
+        }
+    }
+}
+
+impl Session {
+    fn new(
+        config: Arc<Config>,
+        ports: Ports,
+        number: u64,
+        client: TcpStream,
+        server: ControlStream,
+        host: String,
+    ) -> io::Result<Self> {
+        let client = ControlStream::new(client, KEEP_ALIVE)?;
+        let who = Who { session: number, client: client.peer(), server: server.peer() };
+        let tls = match &config.client_tls {
+            Some(tls) => {
+                let identity = Identity::random().map_err(io::Error::other)?;
+                Some(tls.binder.bind(identity, &tls.config))
+            }
+            None => None,
+        };
+        let ends = Arc::new(Ends {
+            ports,
+            client: client.peer().ip(),
+            client_local: client.local().ip(),
+            server: server.peer().ip(),
+            server_local: server.local().ip(),
+            accept: tls.as_ref().map(|tls| Arc::clone(&tls.receiving)),
+            connect: Mutex::new(None),
+            private: Mutex::new(Legs::default()),
+        });
+        let (sender, used) = mpsc::unbounded_channel();
+        let holes = Holes::new(Arc::clone(&ends), sender);
+        let legs = relay::Ends { client: client.peer(), server: server.peer() };
+        let relay = Relay::new(legs, Legs::default(), config.policy.clone());
+        Ok(Self { config, who, relay, client, server, tls, host, ends, holes, used, has_ended: false })
+    }
+
+    async fn serve(mut self, mut stop: watch::Receiver<bool>) {
+        let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
+        let (mut client_ended, mut server_ended) = (false, false);
+        let mut heard = clock::now();
+        while !self.has_ended {
+            let idle = heard.after(self.config.idle_timeout);
+            let due = self.relay.deadline().map_or(idle, |deadline| deadline.min(idle));
+            tokio::select! {
+                read = self.client.read(&mut from_client), if !client_ended => {
+                    heard = clock::now();
+                    client_ended = !matches!(read, Ok(1..));
+                    let bytes = std::mem::take(&mut from_client);
+                    self.heard(Leg::Client, &bytes, client_ended).await;
+                }
+                read = self.server.read(&mut from_server), if !server_ended => {
+                    heard = clock::now();
+                    server_ended = !matches!(read, Ok(1..));
+                    let bytes = std::mem::take(&mut from_server);
+                    self.heard(Leg::Server, &bytes, server_ended).await;
+                }
+                Some(id) = self.used.recv() => {
+                    self.holes.used(id);
+                    self.input(Input::Used(id)).await;
+                }
+                () = sleep_until(clock::instant(due)) => {
+                    if clock::now() >= idle {
+                        return self.close(Reason::ControlTimeout).await;
+                    }
+                    self.input(Input::Timer).await;
+                }
+                () = crate::gateway::stopped(&mut stop) => return self.close(Reason::ShuttingDown).await,
+            }
+        }
+    }
+
+    async fn heard(&mut self, leg: Leg, bytes: &[u8], has_ended: bool) {
+        if !bytes.is_empty() {
+            self.input(Input::Bytes(leg, bytes)).await;
+        }
+        if has_ended {
+            self.input(Input::Eof(leg)).await;
+        }
+    }
+
+    /// One input, then its effects; some of them have an answer, which is an input again.
+    async fn input(&mut self, input: Input<'_>) {
+        self.relay.handle(now(), input);
+        while let Some(effect) = self.relay.poll() {
+            if self.carry_out(effect).await.is_err() {
+                // A leg is gone: nothing more can be written there, and the session is over.
+                self.has_ended = true;
+                return;
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, effect: Effect) -> io::Result<()> {
+        match effect {
+            Effect::Write(leg, bytes) => self.leg(leg).write(&bytes).await?,
+            Effect::Prepare(id, hole) => {
+                let doors = self.holes.prepare(id, hole);
+                self.relay.handle(now(), Input::Prepared(id, doors));
+            }
+            Effect::Commit(id) => self.holes.commit(id),
+            Effect::Dial(id) => self.holes.dial(id),
+            Effect::Close(id, _) => self.holes.close(id),
+            Effect::Secure(leg) => {
+                let secured = self.secure(leg).await;
+                self.relay.handle(now(), Input::Secured(leg, secured));
+            }
+            Effect::Protect(private) => *lock(&self.ends.private) = private,
+            Effect::Note(note) => log::note(&self.who, &note),
+            Effect::Shutdown(leg) => self.leg(leg).shutdown().await?,
+            Effect::Opaque => {}
+            Effect::End => {
+                self.has_ended = true;
+                // The other end may be gone.
+                let _: io::Result<()> = self.client.shutdown().await;
+                let _: io::Result<()> = self.server.shutdown().await;
+            }
+        }
+        Ok(())
+    }
+
+    const fn leg(&mut self, leg: Leg) -> &mut ControlStream {
+        match leg {
+            Leg::Client => &mut self.client,
+            Leg::Server => &mut self.server,
+        }
+    }
+
+    async fn secure(&mut self, leg: Leg) -> Result<(), Reason> {
+        let secured = match leg {
+            Leg::Client => {
+                let tls = self.tls.as_ref().ok_or(Reason::TlsUnavailable)?;
+                let config = Arc::clone(&tls.control);
+                self.client.secure(|tcp| accept::control(tcp, config, HANDSHAKE)).await
+            }
+            Leg::Server => {
+                let guard = Guard::new(&self.host, &self.config.trust, None, Versions::All)
+                    .map_err(|error| error.reason)?;
+                *lock(&self.ends.connect) = Some(guard.clone());
+                self.server.secure(|tcp| async move { guard.connect(tcp, HANDSHAKE).await }).await
+            }
+        };
+        secured.map_err(|error| error.reason)
+    }
+
+    /// The gateway ends the session: the client hears why.
+    async fn close(mut self, reason: Reason) {
+        let mut bytes = Vec::new();
+        Reply::why(Code::SERVICE_CLOSING, reason).encode(&mut bytes);
+        tracing::info!(target: "twoport", session = self.who.session, reason = reason.id(), why = reason.describe(), "close");
+        // The client may be gone.
+        let _: io::Result<()> = self.client.write(&bytes).await;
+        let _: io::Result<()> = self.client.shutdown().await;
+    }
+}
+
+fn now() -> Time {
+    clock::now()
+}

@@ -1,0 +1,77 @@
+//! Which server a client gets: always the same one while it can be reached, else the next.
+//!
+//! It looks into no command: the choice is made before the first one.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use twoport_net::control::ControlStream;
+
+/// A connection to one of `servers`, and the name under which its certificate is looked for.
+///
+/// # Errors
+/// None of them can be reached: what the last one said.
+pub(crate) async fn connect(
+    servers: &[String],
+    client: IpAddr,
+    patience: Duration,
+) -> io::Result<(ControlStream, String)> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "no server is configured");
+    for server in in_turn(servers, client) {
+        match connect_one(server, patience).await {
+            Ok(stream) => return Ok((stream, host(server).to_owned())),
+            Err(error) => {
+                tracing::warn!(target: "twoport", server, %error, "the server cannot be reached");
+                failure = error;
+            }
+        }
+    }
+    Err(failure)
+}
+
+/// The servers, beginning with the one that the client's address falls upon.
+fn in_turn(servers: &[String], client: IpAddr) -> impl Iterator<Item = &String> {
+    let mut hasher = DefaultHasher::new();
+    client.to_canonical().hash(&mut hasher);
+    let count = u64::try_from(servers.len()).unwrap_or(u64::MAX).max(1);
+    let first = usize::try_from(hasher.finish() % count).unwrap_or_default();
+    servers.iter().cycle().skip(first).take(servers.len())
+}
+
+async fn connect_one(server: &str, patience: Duration) -> io::Result<ControlStream> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in tokio::net::lookup_host(server).await? {
+        match ControlStream::dial(address, None, patience).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// The host of `host:port`, without the brackets of IPv6.
+fn host(server: &str) -> &str {
+    let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_keeps_its_server_and_has_all_others_behind_it() {
+        let servers: Vec<String> = ["a:21", "b:21", "c:21"].map(String::from).into();
+        let turn = |client: &str| -> Vec<&str> {
+            in_turn(&servers, client.parse().unwrap()).map(String::as_str).collect()
+        };
+        assert_eq!(turn("192.0.2.1"), turn("::ffff:192.0.2.1"));
+        let firsts: std::collections::BTreeSet<&str> =
+            (0..64).filter_map(|n| turn(&format!("192.0.2.{n}")).first().copied()).collect();
+        assert_eq!(firsts.len(), 3, "every server has clients");
+        assert_eq!(turn("192.0.2.9").len(), 3);
+        assert_eq!((host("[2001:db8::1]:21"), host("ftp.example:2121")), ("2001:db8::1", "ftp.example"));
+    }
+}

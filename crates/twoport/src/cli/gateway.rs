@@ -1,0 +1,189 @@
+//! `twoport gateway`: the gateway's start, its signals and its end.
+//!
+//! How sessions are relayed is the gateway crate's business.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ArgMatches;
+use tokio::signal::unix::{SignalKind, signal};
+
+use twoport_gateway::{Auth, ClientTls, Config, Gateway, Policy, Upstream};
+use twoport_net::tls::connect::certificates;
+use twoport_net::tls::trust::Trust;
+use twoport_proto::verb::Permissions;
+use twoport_server::config::ports::Ports;
+use twoport_server::config::value::Value as _;
+use twoport_server::config::words::LogFormat;
+
+use super::exit::Exit;
+use super::{Failure, Outcome, log};
+
+/// The port of FTP (RFC 959 §8).
+const PORT: u16 = 21;
+
+/// Ports for data connections. Origin: the server's passive-ports.
+const DATA_PORTS: &str = "61000-65535";
+
+/// Relays until a signal says otherwise.
+pub(crate) fn run(matches: &ArgMatches) -> Outcome {
+    let config = config(matches)?;
+    let format = match word(matches, "log-format") {
+        Some("json") => LogFormat::Json,
+        _ => LogFormat::Human,
+    };
+    log::start(format);
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::here(format!("the system gives no threads: {error}")))?;
+    runtime.block_on(relay(config))
+}
+
+async fn relay(config: Config) -> Outcome {
+    let servers = config.servers.join(" ");
+    let gateway = Gateway::bind(config)
+        .map_err(|error| Failure::here(format!("{error}; choose another address with --listen")))?;
+    let no_signals = |error| Failure::here(format!("the system gives no signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let listen: Vec<String> = gateway.addresses().iter().map(ToString::to_string).collect();
+    tracing::info!(target: "twoport", listen = listen.join(" "), servers, "ready");
+    let stop = gateway.stop();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.stop();
+    });
+    gateway.run().await;
+    tracing::info!(target: "twoport", "stopped");
+    Ok(Exit::Done)
+}
+
+fn config(matches: &ArgMatches) -> Result<Config, Failure> {
+    let servers: Vec<String> = texts(matches, "server").map(with_port).collect();
+    if servers.is_empty() {
+        return Err(Failure::usage("no server: name at least one with --server HOST:PORT"));
+    }
+    let client_tls = client_tls(matches)?;
+    let auth = match word(matches, "tls") {
+        Some("terminate") => Auth::Terminate,
+        Some("pass") => Auth::Pass,
+        _ if client_tls.is_some() => Auth::Terminate,
+        _ => Auth::Pass,
+    };
+    let upstream = match word(matches, "upstream-tls") {
+        Some("required") => Upstream::Required,
+        Some("always") => Upstream::Always,
+        Some("off") => Upstream::Off,
+        _ => Upstream::Offered,
+    };
+    match (auth, upstream, &client_tls) {
+        (Auth::Terminate, Upstream::Always, None) => {}
+        (Auth::Terminate, _, None) => {
+            let what = "--tls terminate: clients need a certificate to see; give --certificate and --key";
+            return Err(Failure::usage(what));
+        }
+        (Auth::Pass, _, Some(_)) => {
+            return Err(Failure::usage("--tls pass: nobody will see the --certificate; leave one of them out"));
+        }
+        (Auth::Pass, Upstream::Always, None) => {
+            let what = "--upstream-tls always: TLS begins here, so write --tls terminate, too";
+            return Err(Failure::usage(what));
+        }
+        _ => {}
+    }
+    let permissions =
+        if matches.get_flag("read-only") { Permissions::READ_ONLY } else { Permissions::ALL };
+    let policy = Policy { auth, upstream, permissions, ..Policy::default() };
+    Ok(Config {
+        listen: listen(matches)?,
+        servers,
+        policy,
+        client_tls,
+        trust: trust(matches)?,
+        data_ports: data_ports(matches)?,
+        // Origin: the server's max-sessions.
+        max_sessions: 2000,
+        // Origin: three of Linux's repeated SYNs fit in it.
+        connect_timeout: Duration::from_secs(10),
+        // Origin: three times the server's idle-timeout: the server ends what idles, not the gateway.
+        idle_timeout: Duration::from_secs(900),
+    })
+}
+
+fn listen(matches: &ArgMatches) -> Result<Vec<SocketAddr>, Failure> {
+    let mut listen = texts(matches, "listen")
+        .map(|text| {
+            let wrong = || Failure::usage(format!("--listen: {text:?} is no ADDRESS:PORT, such as 0.0.0.0:21 or [::]:21"));
+            text.parse().map_err(|_| wrong())
+        })
+        .collect::<Result<Vec<SocketAddr>, _>>()?;
+    for text in texts(matches, "port") {
+        let port: u16 = text
+            .parse()
+            .map_err(|_| Failure::usage(format!("--port: {text:?} is no port; write 1 to 65535")))?;
+        listen.extend(everywhere(port));
+    }
+    if listen.is_empty() {
+        listen.extend(everywhere(PORT));
+    }
+    Ok(listen)
+}
+
+fn everywhere(port: u16) -> [SocketAddr; 2] {
+    [(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
+}
+
+fn client_tls(matches: &ArgMatches) -> Result<Option<ClientTls>, Failure> {
+    match (file(matches, "certificate"), file(matches, "key")) {
+        (Some(certificate), Some(key)) => {
+            let tls = ClientTls::read(&certificate, &key);
+            tls.map(Some).map_err(|error| Failure::usage(error.to_string()))
+        }
+        (None, None) => Ok(None),
+        _ => Err(Failure::usage("--certificate and --key go together")),
+    }
+}
+
+fn trust(matches: &ArgMatches) -> Result<Trust, Failure> {
+    match (file(matches, "upstream-ca"), matches.get_flag("upstream-no-verify")) {
+        (Some(file), false) => {
+            let read = certificates(&file);
+            let wrong = |error| Failure::usage(format!("{}: {error}", file.display()));
+            Ok(Trust::Authorities(read.map_err(wrong)?))
+        }
+        (None, true) => Ok(Trust::Anybody),
+        (None, false) => Ok(Trust::Platform),
+        (Some(_), true) => {
+            Err(Failure::usage("--upstream-ca and --upstream-no-verify contradict each other"))
+        }
+    }
+}
+
+fn data_ports(matches: &ArgMatches) -> Result<std::ops::RangeInclusive<u16>, Failure> {
+    let text = word(matches, "data-ports").unwrap_or(DATA_PORTS);
+    let ports = Ports::read(text, Path::new(""))
+        .map_err(|_| Failure::usage(format!("--data-ports: {}", Ports::FORM.wrong(text))))?;
+    Ok(ports.range())
+}
+
+/// The server with its port: 21 unless it says another.
+fn with_port(server: &str) -> String {
+    let behind_brackets = server.rsplit(']').next().unwrap_or(server);
+    if behind_brackets.contains(':') { server.to_owned() } else { format!("{server}:{PORT}") }
+}
+
+fn texts<'a>(matches: &'a ArgMatches, name: &str) -> impl Iterator<Item = &'a str> {
+    matches.get_many::<String>(name).unwrap_or_default().map(String::as_str)
+}
+
+fn word<'a>(matches: &'a ArgMatches, name: &str) -> Option<&'a str> {
+    matches.get_one::<String>(name).map(String::as_str)
+}
+
+fn file(matches: &ArgMatches, name: &str) -> Option<PathBuf> {
+    matches.get_one::<OsString>(name).map(PathBuf::from)
+}
