@@ -20,6 +20,7 @@ use twoport_proto::reply::Reply;
 use crate::config::Config;
 use crate::hole::farewell;
 use crate::session;
+use crate::upstream::Sparing;
 
 /// How many connections may wait to be accepted. Origin: Linux's `somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -27,10 +28,17 @@ const BACKLOG: i32 = 4096;
 /// How long to wait after an error of the system before asking it again.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What the sessions of a gateway have in common.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) ports: Ports,
+    pub(crate) sparing: Arc<Sparing>,
+}
+
 /// A gateway that listens.
 #[derive(Debug)]
 pub struct Gateway {
-    config: Arc<Config>,
+    config: Config,
     listeners: Vec<TcpListener>,
     stop: watch::Sender<bool>,
 }
@@ -54,7 +62,7 @@ impl Gateway {
     pub fn bind(config: Config) -> io::Result<Self> {
         let listeners =
             config.listen.iter().map(|address| listen(*address)).collect::<io::Result<_>>()?;
-        Ok(Self { config: Arc::new(config), listeners, stop: watch::Sender::new(false) })
+        Ok(Self { config, listeners, stop: watch::Sender::new(false) })
     }
 
     /// The addresses as bound.
@@ -73,6 +81,7 @@ impl Gateway {
     pub async fn run(self) {
         let room = Arc::new(Semaphore::new(self.config.max_sessions));
         let ports = Ports::new(self.config.data_ports.clone());
+        let shared = Arc::new(Shared { config: self.config, ports, sparing: Arc::default() });
         let (connections, mut arrived) = tokio::sync::mpsc::channel(1);
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
@@ -108,10 +117,10 @@ impl Gateway {
                 sessions.spawn(async move { farewell(client, &bytes).await });
                 continue;
             };
-            let (config, ports) = (Arc::clone(&self.config), ports.clone());
+            let shared = Arc::clone(&shared);
             let stop = self.stop.subscribe();
             sessions.spawn(async move {
-                session::run(config, ports, number, client, stop).await;
+                session::run(shared, number, client, stop).await;
                 drop(place);
             });
         }

@@ -5,31 +5,27 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use socket2::SockRef;
-use tokio::io::{AsyncWriteExt as _, copy_bidirectional_with_sizes};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use twoport_net::data::dial::{self, From};
 use twoport_net::data::listen::accept_from;
 use twoport_net::data::ports::{Lease, Ports};
-use twoport_net::stream::Stream;
-use twoport_net::tls::accept::{self, Reuse};
 use twoport_net::tls::connect::Guard;
+use twoport_proto::data::is_client;
 use twoport_proto::reason::Reason;
 use twoport_proto::relay::{Doors, Hole, HoleId, LIFETIME, Legs, Side};
 
-/// How much is moved at a time. Origin: the pump's.
-const CHUNK: usize = twoport_net::pump::CHUNK;
-
-/// How long a handshake on a data connection may take. Origin: the server's data-timeout.
-const HANDSHAKE: Duration = Duration::from_secs(30);
+use crate::carry::{Cover, carry};
+use crate::upstream::Sparing;
 
 /// What both ends of a session's data connections need.
 pub(crate) struct Ends {
@@ -38,7 +34,7 @@ pub(crate) struct Ends {
     pub(crate) client: IpAddr,
     pub(crate) client_local: IpAddr,
     /// The server, and the gateway's own address on its leg.
-    pub(crate) server: IpAddr,
+    pub(crate) server: SocketAddr,
     pub(crate) server_local: IpAddr,
     /// TLS towards the client, bound to this session.
     pub(crate) accept: Option<Arc<ServerConfig>>,
@@ -46,13 +42,17 @@ pub(crate) struct Ends {
     pub(crate) connect: Mutex<Option<Guard>>,
     /// Whose data connections are under TLS now.
     pub(crate) private: Mutex<Legs>,
+    pub(crate) sparing: Arc<Sparing>,
+    /// Data connections that flow.
+    pub(crate) flowing: AtomicUsize,
 }
 
 /// The pinholes of a session.
 pub(crate) struct Holes {
     ends: Arc<Ends>,
     prepared: HashMap<HoleId, Prepared>,
-    waiting: HashMap<HoleId, JoinHandle<()>>,
+    /// Those that wait for somebody: each ends when its sender is dropped, unless it is joined.
+    waiting: HashMap<HoleId, oneshot::Sender<()>>,
     used: UnboundedSender<HoleId>,
 }
 
@@ -90,8 +90,8 @@ impl Holes {
     /// Opens what was prepared; what is open already stays so. A pinhole through which the gateway
     /// itself connects waits for [`dial`](Self::dial).
     pub(crate) fn commit(&mut self, id: HoleId) {
-        let is_dialled = |prepared: &Prepared| {
-            matches!((prepared.hole.client, prepared.hole.server), (Side::Listens(_), Side::Listens(_)))
+        let is_dialled = |Prepared { hole, .. }: &Prepared| {
+            matches!((hole.client, hole.server), (Side::Listens(_), Side::Listens(_)))
         };
         if !self.prepared.get(&id).is_some_and(is_dialled) {
             self.dial(id);
@@ -101,8 +101,10 @@ impl Holes {
     /// Lets data through.
     pub(crate) fn dial(&mut self, id: HoleId) {
         if let Some(prepared) = self.prepared.remove(&id) {
+            let (open, closed) = oneshot::channel();
+            self.waiting.insert(id, open);
             let (ends, used) = (Arc::clone(&self.ends), self.used.clone());
-            self.waiting.insert(id, tokio::spawn(carry(ends, prepared, id, used)));
+            tokio::spawn(through(ends, prepared, id, closed, used));
         }
     }
 
@@ -111,29 +113,39 @@ impl Holes {
         self.waiting.remove(&id);
     }
 
-    /// Lets nobody through any more.
+    /// Lets nobody through any more. Who has come through already is not touched.
     pub(crate) fn close(&mut self, id: HoleId) {
         self.prepared.remove(&id);
-        if let Some(waiting) = self.waiting.remove(&id) {
-            waiting.abort();
-        }
+        self.waiting.remove(&id);
     }
 }
 
-impl Drop for Holes {
-    fn drop(&mut self) {
-        self.waiting.values().for_each(JoinHandle::abort);
-    }
-}
-
-async fn carry(ends: Arc<Ends>, prepared: Prepared, id: HoleId, used: UnboundedSender<HoleId>) {
-    let joined = join(&ends, &prepared).await;
+/// From the open door to the end of the data.
+async fn through(
+    ends: Arc<Ends>,
+    prepared: Prepared,
+    id: HoleId,
+    closed: oneshot::Receiver<()>,
+    used: UnboundedSender<HoleId>,
+) {
+    let joined = join(&ends, prepared, closed).await;
     // The session may have ended meanwhile; then nobody counts.
     let _: Result<(), _> = used.send(id);
-    drop(prepared);
     let moved = match joined {
-        Ok((client, server)) => secure_and_copy(&ends, client, server).await,
-        Err(reason) => Err(reason),
+        Some(Ok((client, server))) => {
+            let private = *lock(&ends.private);
+            let connect = lock(&ends.connect).clone().filter(|_| private.server);
+            if connect.as_ref().is_some_and(Guard::is_spent) {
+                ends.sparing.note(ends.server);
+            }
+            let cover = Cover { accept: ends.accept.clone().filter(|_| private.client), connect };
+            ends.flowing.fetch_add(1, Ordering::Relaxed);
+            let carried = carry(client, server, cover).await;
+            ends.flowing.fetch_sub(1, Ordering::Relaxed);
+            carried
+        }
+        Some(Err(reason)) => Err(reason),
+        None => Ok(()),
     };
     if let Err(reason) = moved {
         let client = ends.client;
@@ -141,74 +153,58 @@ async fn carry(ends: Arc<Ends>, prepared: Prepared, id: HoleId, used: UnboundedS
     }
 }
 
-/// The two connections, in whichever direction each is made.
-async fn join(ends: &Ends, prepared: &Prepared) -> Result<(TcpStream, TcpStream), Reason> {
+/// The two connections, in whichever direction each is made; none if the door was closed before
+/// anybody came.
+async fn join(
+    ends: &Ends,
+    prepared: Prepared,
+    mut closed: oneshot::Receiver<()>,
+) -> Option<Result<(TcpStream, TcpStream), Reason>> {
     let from = |address| From { address, port: None };
     let to_client = |at| dial::dial(at, from(ends.client_local), LIFETIME);
     let to_server = |at| dial::dial(at, from(ends.server_local), LIFETIME);
-    let refused = |error: dial::DialError| error.reason;
-    match (prepared.hole.client, prepared.hole.server, &prepared.client, &prepared.server) {
+    let both = |client: Result<TcpStream, dial::DialError>, server| {
+        let refused = |error: dial::DialError| error.reason;
+        Ok((client.map_err(refused)?, Result::map_err(server, refused)?))
+    };
+    let Prepared { hole, client, server } = prepared;
+    match (hole.client, hole.server, client, server) {
         (_, Side::Listens(server), Some(door), _) => {
-            let client = accept_from(door, ends.client, LIFETIME).await?;
-            Ok((client, to_server(server).await.map_err(refused)?))
+            let client = guest(door, ends.client, &mut closed).await?;
+            Some(both(Ok(client), to_server(server).await))
         }
         (Side::Listens(client), _, _, Some(door)) => {
-            let server = accept_from(door, ends.server, LIFETIME).await?;
-            Ok((to_client(client).await.map_err(refused)?, server))
+            let server = guest(door, ends.server.ip(), &mut closed).await?;
+            Some(both(to_client(client).await, Ok(server)))
         }
         (Side::Listens(client), Side::Listens(server), ..) => {
             let (client, server) = tokio::join!(to_client(client), to_server(server));
-            Ok((client.map_err(refused)?, server.map_err(refused)?))
+            Some(both(client, server))
         }
-        (_, _, Some(client), Some(server)) => {
-            let client = accept_from(client, ends.client, LIFETIME);
-            let server = accept_from(server, ends.server, LIFETIME);
-            let (client, server) = tokio::join!(client, server);
-            Ok((client?, server?))
+        (_, _, Some(to_client), Some(to_server)) => {
+            let client = guest(to_client, ends.client, &mut closed).await?;
+            let server = guest(to_server, ends.server.ip(), &mut closed).await?;
+            Some(Ok((client, server)))
         }
-        _ => Err(Reason::LocalError),
+        _ => Some(Err(Reason::LocalError)),
     }
 }
 
-async fn secure_and_copy(ends: &Ends, client: TcpStream, server: TcpStream) -> Result<(), Reason> {
-    let private = *lock(&ends.private);
-    let guard = lock(&ends.connect).clone();
-    let accepted = async {
-        match &ends.accept {
-            Some(config) if private.client => {
-                accept::data(client, Arc::clone(config), Reuse::Prefer, HANDSHAKE).await
-            }
-            _ => Ok(Stream::from(client)),
-        }
-    };
-    let connected = async {
-        match guard {
-            Some(guard) if private.server => guard.connect(server, HANDSHAKE).await,
-            _ => Ok(Stream::from(server)),
-        }
-    };
-    // Each peer begins when it likes: some only after they have read the 150.
-    let (client, server) = tokio::try_join!(accepted, connected).map_err(|error| error.reason)?;
-    copy(client, server).await
-}
-
-/// Both ways until both have ended. An end that is no end (a reset, TLS without `close_notify`) is
-/// handed on as a reset: nobody takes half a file for a whole one.
-async fn copy(mut client: Stream, mut server: Stream) -> Result<(), Reason> {
-    match copy_bidirectional_with_sizes(&mut client, &mut server, CHUNK, CHUNK).await {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            for stream in [&client, &server] {
-                // What cannot be reset is gone.
-                let _: Result<(), _> = SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
-            }
-            let is_cut = error.kind() == std::io::ErrorKind::UnexpectedEof;
-            Err(if is_cut { Reason::TlsTruncated } else { Reason::DataReset })
+/// The one who may come through a door, which is no more once somebody has. When it is closed, who
+/// waits in its queue has come in time: a short file is sent and confirmed before anybody looks.
+async fn guest(door: Lease, peer: IpAddr, closed: &mut oneshot::Receiver<()>) -> Option<TcpStream> {
+    tokio::select! {
+        biased;
+        // Its time is the relay's to measure, from each command anew.
+        accepted = accept_from(&door, peer, Duration::MAX) => accepted.ok(),
+        _ = closed => {
+            let waiting = std::iter::from_fn(|| door.accept_now());
+            waiting.into_iter().find(|(_, from)| is_client(from.ip(), peer, false)).map(|(stream, _)| stream)
         }
     }
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -5,6 +5,7 @@
 //! It decides nothing about the protocol itself, and it changes no rule of the host's firewall: it
 //! is the reverse proxy, which needs no privileges.
 
+mod carry;
 mod config;
 mod gateway;
 mod hole;

@@ -4,6 +4,7 @@
 //! It reads no line and knows no verb.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,9 +15,8 @@ use tokio::time::sleep_until;
 
 use twoport_net::clock;
 use twoport_net::control::ControlStream;
-use twoport_net::data::ports::Ports;
 use twoport_net::tls::accept;
-use twoport_net::tls::connect::{Guard, Versions};
+use twoport_net::tls::connect::Guard;
 use twoport_net::tls::tickets::{Identity, SessionTls};
 use twoport_proto::code::Code;
 use twoport_proto::reason::Reason;
@@ -24,7 +24,7 @@ use twoport_proto::relay::{self, Effect, HoleId, Input, Leg, Legs, Relay};
 use twoport_proto::reply::Reply;
 use twoport_proto::time::Time;
 
-use crate::config::Config;
+use crate::gateway::Shared;
 use crate::hole::{Ends, Holes, farewell, lock};
 use crate::log::{self, Who};
 use crate::upstream;
@@ -36,8 +36,15 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// longer; a handshake is the lesser part of a log-in.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
+/// How long a transfer may run on after the gateway was told to stop. Origin: supervisors wait ten
+/// seconds for a service to end, and more for those that ask (systemd: 90).
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// How often a session that is to end looks whether it may.
+const PAUSE: Duration = Duration::from_millis(50);
+
 struct Session {
-    config: Arc<Config>,
+    shared: Arc<Shared>,
     who: Who,
     relay: Relay,
     client: ControlStream,
@@ -48,34 +55,31 @@ struct Session {
     ends: Arc<Ends>,
     holes: Holes,
     used: mpsc::UnboundedReceiver<HoleId>,
+    greeting_expected: bool,
     has_ended: bool,
 }
 
 /// Relays one client until either side ends it, or `stop` is set.
 pub(crate) async fn run(
-    config: Arc<Config>,
-    ports: Ports,
+    shared: Arc<Shared>,
     number: u64,
     client: TcpStream,
     stop: watch::Receiver<bool>,
 ) {
-    let address = match client.peer_addr() {
-        Ok(address) => address,
-        // It is gone already.
-        Err(_) => return,
-    };
+    // Else it is gone already.
+    let Ok(address) = client.peer_addr() else { return };
+    let config = &shared.config;
     let patience = config.connect_timeout;
-    let (server, host) =
-        match upstream::connect(&config.servers, address.ip(), patience).await {
-            Ok(connected) => connected,
-            Err(error) => {
-                tracing::warn!(target: "twoport", session = number, client = %address.ip(), %error, "no server");
-                let mut bytes = Vec::new();
-                Reply::why(Code::SERVICE_CLOSING, Reason::ServerBusy).encode(&mut bytes);
-                return farewell(client, &bytes).await;
-            }
-        };
-    match Session::new(config, ports, number, client, server, host) {
+    let (server, host) = match upstream::connect(&config.servers, address.ip(), patience).await {
+        Ok(connected) => connected,
+        Err(error) => {
+            tracing::warn!(target: "twoport", session = number, client = %address.ip(), %error, "no server");
+            let mut bytes = Vec::new();
+            Reply::why(Code::SERVICE_CLOSING, Reason::ServerBusy).encode(&mut bytes);
+            return farewell(client, &bytes).await;
+        }
+    };
+    match Session::new(shared, number, client, server, host) {
         Ok(session) => session.serve(stop).await,
         Err(error) => {
             tracing::warn!(target: "twoport", session = number, %error, "the session cannot begin");
@@ -85,8 +89,7 @@ pub(crate) async fn run(
 
 impl Session {
     fn new(
-        config: Arc<Config>,
-        ports: Ports,
+        shared: Arc<Shared>,
         number: u64,
         client: TcpStream,
         server: ControlStream,
@@ -94,7 +97,7 @@ impl Session {
     ) -> io::Result<Self> {
         let client = ControlStream::new(client, KEEP_ALIVE)?;
         let who = Who { session: number, client: client.peer(), server: server.peer() };
-        let tls = match &config.client_tls {
+        let tls = match &shared.config.client_tls {
             Some(tls) => {
                 let identity = Identity::random().map_err(io::Error::other)?;
                 Some(tls.binder.bind(identity, &tls.config))
@@ -102,29 +105,49 @@ impl Session {
             None => None,
         };
         let ends = Arc::new(Ends {
-            ports,
+            ports: shared.ports.clone(),
             client: client.peer().ip(),
             client_local: client.local().ip(),
-            server: server.peer().ip(),
+            server: server.peer(),
             server_local: server.local().ip(),
             accept: tls.as_ref().map(|tls| Arc::clone(&tls.receiving)),
             connect: Mutex::new(None),
             private: Mutex::new(Legs::default()),
+            sparing: Arc::clone(&shared.sparing),
+            flowing: AtomicUsize::new(0),
         });
         let (sender, used) = mpsc::unbounded_channel();
         let holes = Holes::new(Arc::clone(&ends), sender);
         let legs = relay::Ends { client: client.peer(), server: server.peer() };
-        let relay = Relay::new(legs, Legs::default(), config.policy.clone());
-        Ok(Self { config, who, relay, client, server, tls, host, ends, holes, used, has_ended: false })
+        let relay = Relay::new(legs, Legs::default(), shared.config.policy.clone());
+        Ok(Self {
+            shared,
+            who,
+            relay,
+            client,
+            server,
+            tls,
+            host,
+            ends,
+            holes,
+            used,
+            greeting_expected: true,
+            has_ended: false,
+        })
     }
 
     async fn serve(mut self, mut stop: watch::Receiver<bool>) {
         let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
         let (mut client_ended, mut server_ended) = (false, false);
         let mut heard = clock::now();
+        let mut stopped: Option<Time> = None;
         while !self.has_ended {
-            let idle = heard.after(self.config.idle_timeout);
-            let due = self.relay.deadline().map_or(idle, |deadline| deadline.min(idle));
+            if stopped.is_some_and(|until| !self.is_busy() || clock::now() >= until) {
+                return self.close(Reason::ShuttingDown).await;
+            }
+            let idle = heard.after(self.shared.config.idle_timeout);
+            let due = [self.relay.deadline(), stopped.map(|_| clock::now().after(PAUSE))];
+            let due = due.into_iter().flatten().fold(idle, Time::min);
             tokio::select! {
                 read = self.client.read(&mut from_client), if !client_ended => {
                     heard = clock::now();
@@ -143,17 +166,31 @@ impl Session {
                     self.input(Input::Used(id)).await;
                 }
                 () = sleep_until(clock::instant(due)) => {
-                    if clock::now() >= idle {
+                    if clock::now() < idle {
+                        self.input(Input::Timer).await;
+                    } else if self.is_busy() {
+                        heard = clock::now();
+                    } else {
                         return self.close(Reason::ControlTimeout).await;
                     }
-                    self.input(Input::Timer).await;
                 }
-                () = crate::gateway::stopped(&mut stop) => return self.close(Reason::ShuttingDown).await,
+                () = crate::gateway::stopped(&mut stop), if stopped.is_none() => {
+                    stopped = Some(clock::now().after(DRAIN));
+                }
             }
         }
     }
 
+    /// Whether data flow, or may.
+    fn is_busy(&self) -> bool {
+        self.relay.awaits_reply() || self.ends.flowing.load(Ordering::Relaxed) > 0
+    }
+
     async fn heard(&mut self, leg: Leg, bytes: &[u8], has_ended: bool) {
+        if leg == Leg::Server && self.greeting_expected && !bytes.is_empty() {
+            self.greeting_expected = false;
+            self.shared.sparing.greets(self.who.server, bytes);
+        }
         if !bytes.is_empty() {
             self.input(Input::Bytes(leg, bytes)).await;
         }
@@ -217,12 +254,18 @@ impl Session {
                 self.client.secure(|tcp| accept::control(tcp, config, HANDSHAKE)).await
             }
             Leg::Server => {
-                let guard = Guard::new(&self.host, &self.config.trust, None, Versions::All)
+                let versions = self.shared.sparing.versions(self.who.server);
+                let guard = Guard::new(&self.host, &self.shared.config.trust, None, versions)
                     .map_err(|error| error.reason)?;
                 *lock(&self.ends.connect) = Some(guard.clone());
                 self.server.secure(|tcp| async move { guard.connect(tcp, HANDSHAKE).await }).await
             }
         };
+        if leg == Leg::Server
+            && secured.as_ref().is_err_and(|error| error.reason == Reason::TlsVersion)
+        {
+            self.shared.sparing.forget(self.who.server);
+        }
         secured.map_err(|error| error.reason)
     }
 

@@ -2,12 +2,47 @@
 //!
 //! It looks into no command: the choice is made before the first one.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use twoport_net::control::ControlStream;
+use twoport_net::tls::connect::Versions;
+
+use crate::hole::lock;
+
+/// Servers with which TLS 1.2 is spoken: they give few tickets of TLS 1.3, a session of which is
+/// resumed once for each ticket, and refuse data connections that resume none. A session of TLS 1.2
+/// is resumed any number of times.
+#[derive(Debug, Default)]
+pub(crate) struct Sparing(Mutex<HashSet<SocketAddr>>);
+
+impl Sparing {
+    /// What the server says of itself in its greeting: ProFTPD gives two tickets.
+    pub(crate) fn greets(&self, server: SocketAddr, greeting: &[u8]) {
+        if greeting.windows(7).any(|word| word == b"ProFTPD") {
+            self.note(server);
+        }
+    }
+
+    /// The server has given fewer tickets than there were data connections.
+    pub(crate) fn note(&self, server: SocketAddr) {
+        lock(&self.0).insert(server);
+    }
+
+    /// The versions to offer it.
+    pub(crate) fn versions(&self, server: SocketAddr) -> Versions {
+        if lock(&self.0).contains(&server) { Versions::Only12 } else { Versions::All }
+    }
+
+    /// It does not have TLS 1.2.
+    pub(crate) fn forget(&self, server: SocketAddr) {
+        lock(&self.0).remove(&server);
+    }
+}
 
 /// A connection to one of `servers`, and the name under which its certificate is looked for.
 ///
@@ -72,6 +107,9 @@ mod tests {
             (0..64).filter_map(|n| turn(&format!("192.0.2.{n}")).first().copied()).collect();
         assert_eq!(firsts.len(), 3, "every server has clients");
         assert_eq!(turn("192.0.2.9").len(), 3);
-        assert_eq!((host("[2001:db8::1]:21"), host("ftp.example:2121")), ("2001:db8::1", "ftp.example"));
+        assert_eq!(
+            (host("[2001:db8::1]:21"), host("ftp.example:2121")),
+            ("2001:db8::1", "ftp.example")
+        );
     }
 }

@@ -151,8 +151,10 @@ impl Lease {
         Ok((stream, canonical(peer)))
     }
 
-    /// The next connection, without waiting for one.
-    pub(super) fn accept_now(&self) -> Option<(TcpStream, SocketAddr)> {
+    /// The next connection, without waiting for one: asked of the kernel itself, which knows before
+    /// the runtime does.
+    #[must_use]
+    pub fn accept_now(&self) -> Option<(TcpStream, SocketAddr)> {
         let accepted =
             rustix::net::accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC);
         let stream = TcpStream::from_std(accepted.ok()?.into()).ok()?;

@@ -225,6 +225,12 @@ impl Relay {
         self.current.and_then(|current| current.until)
     }
 
+    /// Whether a command has no final reply yet: a transfer may be running.
+    #[must_use]
+    pub fn awaits_reply(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Whether everything passes unread.
     #[must_use]
     pub const fn is_opaque(&self) -> bool {

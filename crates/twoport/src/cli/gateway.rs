@@ -83,11 +83,14 @@ fn config(matches: &ArgMatches) -> Result<Config, Failure> {
     match (auth, upstream, &client_tls) {
         (Auth::Terminate, Upstream::Always, None) => {}
         (Auth::Terminate, _, None) => {
-            let what = "--tls terminate: clients need a certificate to see; give --certificate and --key";
+            let what =
+                "--tls terminate: clients need a certificate to see; give --certificate and --key";
             return Err(Failure::usage(what));
         }
         (Auth::Pass, _, Some(_)) => {
-            return Err(Failure::usage("--tls pass: nobody will see the --certificate; leave one of them out"));
+            return Err(Failure::usage(
+                "--tls pass: nobody will see the --certificate; leave one of them out",
+            ));
         }
         (Auth::Pass, Upstream::Always, None) => {
             let what = "--upstream-tls always: TLS begins here, so write --tls terminate, too";
@@ -117,14 +120,18 @@ fn config(matches: &ArgMatches) -> Result<Config, Failure> {
 fn listen(matches: &ArgMatches) -> Result<Vec<SocketAddr>, Failure> {
     let mut listen = texts(matches, "listen")
         .map(|text| {
-            let wrong = || Failure::usage(format!("--listen: {text:?} is no ADDRESS:PORT, such as 0.0.0.0:21 or [::]:21"));
+            let wrong = || {
+                Failure::usage(format!(
+                    "--listen: {text:?} is no ADDRESS:PORT, such as 0.0.0.0:21 or [::]:21"
+                ))
+            };
             text.parse().map_err(|_| wrong())
         })
         .collect::<Result<Vec<SocketAddr>, _>>()?;
     for text in texts(matches, "port") {
-        let port: u16 = text
-            .parse()
-            .map_err(|_| Failure::usage(format!("--port: {text:?} is no port; write 1 to 65535")))?;
+        let port: u16 = text.parse().map_err(|_| {
+            Failure::usage(format!("--port: {text:?} is no port; write 1 to 65535"))
+        })?;
         listen.extend(everywhere(port));
     }
     if listen.is_empty() {

@@ -1,0 +1,184 @@
+//! One data connection in user space: two connections are joined, put under TLS where their legs
+//! are, and copied both ways.
+//!
+//! Who may come is decided in [`hole`](crate::hole).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use twoport_net::stream::Stream;
+use twoport_net::tls::accept::{self, Reuse};
+use twoport_net::tls::connect::Guard;
+use twoport_proto::reason::Reason;
+
+/// How much is moved at a time. Origin: the pump's.
+const CHUNK: usize = twoport_net::pump::CHUNK;
+
+/// How long a handshake on a data connection may take. Origin: the server's data-timeout.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+
+/// How long the other direction may take to end once the data are through. Origin: peers close
+/// within a round trip; who does not is reset.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// What a data connection is put under.
+pub(crate) struct Cover {
+    /// TLS towards the client.
+    pub(crate) accept: Option<Arc<ServerConfig>>,
+    /// TLS towards the server.
+    pub(crate) connect: Option<Guard>,
+}
+
+/// Both ends under TLS where they are to be, and copied until they end.
+///
+/// # Errors
+/// A handshake that failed, or data that were cut off.
+pub(crate) async fn carry(
+    client: TcpStream,
+    server: TcpStream,
+    cover: Cover,
+) -> Result<(), Reason> {
+    let accepted = async {
+        match cover.accept {
+            Some(config) => accept::data(client, config, Reuse::Prefer, HANDSHAKE).await,
+            None => Ok(Stream::from(client)),
+        }
+    };
+    let connected = async {
+        match cover.connect {
+            Some(guard) => guard.connect(server, HANDSHAKE).await,
+            None => Ok(Stream::from(server)),
+        }
+    };
+    // Each peer begins when it likes: some only after they have read the 150.
+    let (client, server) = tokio::try_join!(accepted, connected).map_err(|error| error.reason)?;
+    copy(client, server).await
+}
+
+/// A direction at its end: how much came through, and what the other end of it heard.
+struct Ended {
+    bytes: u64,
+    result: io::Result<()>,
+}
+
+/// Both ways until both have ended.
+///
+/// An end that is no end is none on the other leg either: half a file must not pass for a whole one.
+async fn copy(client: Stream, server: Stream) -> Result<(), Reason> {
+    let (mut from_client, mut to_client) = split(client);
+    let (mut from_server, mut to_server) = split(server);
+    let result = {
+        let up = one_way(&mut from_client, &mut to_server);
+        let down = one_way(&mut from_server, &mut to_client);
+        tokio::pin!(up, down);
+        tokio::select! {
+            first = &mut up => rest(first, down).await,
+            first = &mut down => rest(first, up).await,
+        }
+    };
+    let Err(error) = result else { return Ok(()) };
+    let (client, server) = (from_client.unsplit(to_client), from_server.unsplit(to_server));
+    // Under TLS an end without `close_notify` says of a download that it was cut, and lets a client
+    // that cares for nothing but 226 keep what it has got. A server is told in words it cannot miss.
+    if !client.is_tls() {
+        reset(&client);
+    }
+    reset(&server);
+    let is_cut = error.kind() == io::ErrorKind::UnexpectedEof;
+    Err(if is_cut { Reason::TlsTruncated } else { Reason::DataReset })
+}
+
+/// The direction that ends last. After a clean end its own way of ending tells nothing, unless it
+/// is the one that had the data.
+async fn rest(first: Ended, other: impl Future<Output = Ended>) -> io::Result<()> {
+    first.result?;
+    match timeout(LINGER, other).await {
+        Ok(Ended { bytes, result }) if bytes > 0 => result,
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+async fn one_way(from: &mut ReadHalf<Stream>, to: &mut WriteHalf<Stream>) -> Ended {
+    let mut bytes = 0;
+    let result = pass(from, to, &mut bytes).await;
+    Ended { bytes, result }
+}
+
+async fn pass(
+    from: &mut ReadHalf<Stream>,
+    to: &mut WriteHalf<Stream>,
+    bytes: &mut u64,
+) -> io::Result<()> {
+    let mut chunk = Vec::with_capacity(CHUNK);
+    loop {
+        chunk.clear();
+        let length = from.read_buf(&mut chunk).await?;
+        if length == 0 {
+            // Says `close_notify` under TLS.
+            return to.shutdown().await;
+        }
+        *bytes += u64::try_from(length).unwrap_or(u64::MAX);
+        to.write_all(&chunk).await?;
+        to.flush().await?;
+    }
+}
+
+fn reset(stream: &Stream) {
+    // What cannot be reset is gone.
+    let _: Result<(), _> = SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (near, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_whole_file_is_whole_and_a_cut_one_is_cut() {
+        for is_cut in [false, true] {
+            let (mut client, inner) = pair().await;
+            let (outer, mut server) = pair().await;
+            let none = Cover { accept: None, connect: None };
+            let carried = tokio::spawn(carry(inner, outer, none));
+            client.write_all(b"data").await.unwrap();
+            let mut got = [0; 4];
+            server.read_exact(&mut got).await.unwrap();
+            if is_cut {
+                SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+            drop(client);
+            let end = server.read(&mut got).await;
+            assert_eq!(end.is_err(), is_cut);
+            drop(server);
+            assert_eq!(carried.await.unwrap().is_err(), is_cut);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_receiver_does_after_the_end_is_no_error() {
+        let (client, inner) = pair().await;
+        let (outer, mut server) = pair().await;
+        let carried = tokio::spawn(carry(inner, outer, Cover { accept: None, connect: None }));
+        server.write_all(b"download").await.unwrap();
+        server.shutdown().await.unwrap();
+        let mut got = [0; 8];
+        let mut client = client;
+        client.read_exact(&mut got).await.unwrap();
+        SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        assert_eq!(carried.await.unwrap(), Ok(()));
+    }
+}
