@@ -5,6 +5,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio_rustls::TlsStream;
 use twoport_proto::proxy::Ends;
 
 use crate::data::dial::canonical;
-use crate::stream::Stream;
+use crate::stream::{Io, Stream};
 use crate::tls::tickets::SessionTls;
 use crate::tls::{Facts, TlsError};
 
@@ -126,7 +127,7 @@ impl ControlStream {
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         let socket = self.socket.as_ref()?;
-        let microseconds = twoport_sys::socket::round_trip(socket.tcp()).ok()?;
+        let microseconds = twoport_sys::socket::round_trip(socket.fd()?).ok()?;
         Some(Duration::from_micros(microseconds.into()))
     }
 
@@ -164,10 +165,17 @@ impl ControlStream {
     /// which knows before the runtime does.
     #[must_use]
     pub fn has_news(&self) -> bool {
-        let Some(socket) = &self.socket else { return false };
-        let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
-        let peeked = rustix::net::recv(socket.tcp(), &mut [0_u8; 1], flags);
-        !matches!(peeked, Err(rustix::io::Errno::AGAIN))
+        self.socket.as_ref().and_then(Stream::fd).is_some_and(has_news)
+    }
+
+    /// A way to ask for news from elsewhere.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn outlook(&self) -> io::Result<Outlook> {
+        let socket =
+            self.socket.as_ref().and_then(Stream::fd).ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Outlook(rustix::io::fcntl_dupfd_cloexec(socket, 0)?))
     }
 
     /// Writes all of `bytes`, in one segment where they fit: the helpers in the network read no
@@ -206,7 +214,7 @@ impl ControlStream {
     ) -> Result<(), TlsError> {
         let socket =
             self.socket.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
-        self.socket = Some(handshake(socket.into_tcp()).await?);
+        self.socket = Some(handshake(socket.into_tcp()?).await?);
         Ok(())
     }
 
@@ -220,9 +228,27 @@ impl ControlStream {
         tls.flush().await?;
         let mut rest = [0; 64];
         while tls.read(&mut rest).await? > 0 {}
-        self.socket = Some(Stream::Plain(Stream::Tls(tls).into_tcp()));
+        self.socket = Some(Stream::Plain(Stream::Tls(tls).into_tcp()?));
         Ok(())
     }
+}
+
+/// Sees whether a control connection has news, on any thread.
+#[derive(Debug)]
+pub struct Outlook(OwnedFd);
+
+impl Outlook {
+    /// As [`ControlStream::has_news`].
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        has_news(&self.0)
+    }
+}
+
+fn has_news(socket: impl AsFd) -> bool {
+    let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+    let peeked = rustix::net::recv(socket, &mut [0_u8; 1], flags);
+    !matches!(peeked, Err(rustix::io::Errno::AGAIN))
 }
 
 /// Reads until the kernel says that there is no more: it ends a read before an urgent byte (the
@@ -242,7 +268,7 @@ async fn read_plain(tcp: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
     }
 }
 
-async fn read_tls(tls: &mut TlsStream<TcpStream>, bytes: &mut Vec<u8>) -> io::Result<usize> {
+async fn read_tls(tls: &mut TlsStream<Io>, bytes: &mut Vec<u8>) -> io::Result<usize> {
     poll_fn(|cx| {
         let mut space = [0; READ];
         let mut buffer = ReadBuf::new(&mut space);

@@ -11,9 +11,10 @@
 //! | connection | file | way |
 //! |---|---|---|
 //! | in clear | short, sent | read if it is in memory, and sent at once: no thread, no pipe |
+//! | in clear | short, received | read at once, stored in one go on a thread: no pipe |
 //! | in clear | long | turns on a thread: `splice` through a pipe of a MiB (`direct`) |
-//! | in clear | none: text, listings, storages in memory | chunks of 256 KiB, copied (`copy`) |
-//! | under TLS | any | the same chunks, sealed in one batch each |
+//! | in clear | none: text, listings, storages in memory | the same turns, with chunks of 256 KiB (`copy`) |
+//! | under TLS | any | the same chunks, sealed in one batch each, on the same thread |
 //!
 //! A file is what [`Source::file`] or [`Sink::file`] gives. One that converts, counts or limits
 //! what passes gives none and sees every byte. Where splicing fails, for a file system that has
@@ -94,6 +95,15 @@ pub trait Sink: Send + 'static {
     /// # Errors
     /// What the storage says.
     fn take(&mut self, chunk: &[u8]) -> Result<(), Self::Error>;
+
+    /// The peer has closed after the last byte. Called once, where and when the last bytes are
+    /// taken: what has to be done with a thread is done with the same.
+    ///
+    /// # Errors
+    /// What the storage says.
+    fn end(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
 
     /// The open file that takes the bytes as they come, at its cursor; none where they change on
     /// the way.
@@ -180,10 +190,10 @@ pub async fn receive<S: Sink>(
     cancel: impl Future<Output = ()>,
 ) -> (S, Result<bool, PumpError<S::Error>>) {
     match socket {
-        Stream::Plain(tcp) if sink.file().is_some() => {
-            direct::receive(tcp, sink, stall, progress, cancel).await
+        Stream::Plain(tcp) => direct::receive(tcp, sink, stall, progress, cancel).await,
+        socket @ Stream::Tls(_) => {
+            copy::receive(socket, sink, stall, progress, std::pin::pin!(cancel)).await
         }
-        socket => copy::receive(socket, sink, stall, progress, cancel).await,
     }
 }
 

@@ -31,6 +31,15 @@ pub fn run(world: &World, job: Job) -> Answer {
     }
 }
 
+/// Runs a job where nothing may be waited for; `None` if it has to be.
+#[must_use]
+pub fn at_once(world: &World, job: &Job) -> Option<Answer> {
+    let Job::OpenRead { path, offset, length, ascii } = job else { return None };
+    let source = world.storage.open_read_at_once(path, *offset)?;
+    let (outcome, opened) = reading(source, *offset, *length, *ascii);
+    Some((outcome, Some(opened)))
+}
+
 type Result<T> = core::result::Result<T, Reason>;
 
 fn answer(opened: Result<(Outcome, Opened)>) -> Answer {
@@ -192,12 +201,20 @@ fn open_read(
     length: Option<u64>,
     ascii: bool,
 ) -> Result<(Outcome, Opened)> {
-    let source = open(world, path, offset)?;
+    Ok(reading(open(world, path, offset)?, offset, length, ascii))
+}
+
+fn reading(
+    source: Box<dyn Source>,
+    offset: u64,
+    length: Option<u64>,
+    ascii: bool,
+) -> (Outcome, Opened) {
     let left = source.size().saturating_sub(offset);
     let size = length.map_or(left, |length| length.min(left));
     let reading = Reading::new(source, length, ascii);
     let outcome = Outcome::Opened { size: (!ascii).then_some(size), name: None };
-    Ok((outcome, Opened::Read(reading)))
+    (outcome, Opened::Read(reading))
 }
 
 fn open_write(

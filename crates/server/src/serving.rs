@@ -72,6 +72,8 @@ pub struct Serving {
     disks: Arc<Mutex<HashMap<PathBuf, Disk>>>,
     /// Whether nothing but the control port can be reached from outside, as far as is known.
     shut: Arc<AtomicBool>,
+    /// What accounts can reach that logged in before.
+    worlds: Arc<Mutex<HashMap<String, World>>>,
 }
 
 impl Serving {
@@ -124,6 +126,7 @@ impl Serving {
             owners: Arc::new(Owners::of_host()),
             disks: Arc::default(),
             shut: former.map(|former| Arc::clone(&former.shut)).unwrap_or_default(),
+            worlds: Arc::default(),
             config: Arc::new(config),
         })
     }
@@ -167,15 +170,28 @@ impl Serving {
     /// # Errors
     /// Its root is gone.
     pub fn world(&self, account: &Account) -> io::Result<World> {
+        if let Some(known) = self.known_world(account) {
+            return Ok(known);
+        }
         let storage: Arc<dyn Storage> = Arc::new(self.disk(account)?);
-        Ok(World {
+        let world = World {
             storage,
             permissions: account.permissions,
             owners: Arc::clone(&self.owners),
             listing_limit: self.config.limits.listing_limit,
             ascii_size_limit: self.config.limits.ascii_size_limit.0,
             today: clock::today,
-        })
+        };
+        let mut worlds = self.worlds.lock().unwrap_or_else(PoisonError::into_inner);
+        worlds.insert(account.name.clone(), world.clone());
+        Ok(world)
+    }
+
+    /// What an account can reach if it logged in before: its sessions share it.
+    #[must_use]
+    pub fn known_world(&self, account: &Account) -> Option<World> {
+        let worlds = self.worlds.lock().unwrap_or_else(PoisonError::into_inner);
+        worlds.get(&account.name).cloned()
     }
 
     /// The disks of all accounts, for sweeping. Blocks.

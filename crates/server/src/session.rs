@@ -11,6 +11,7 @@ mod way;
 mod work;
 
 use std::collections::VecDeque;
+use std::future::ready;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -139,7 +140,10 @@ impl Driver {
         while self.open {
             let input = match self.inputs.pop_front() {
                 Some(input) => input,
-                None => self.wait().await,
+                None => {
+                    self.inputs = VecDeque::new();
+                    self.wait().await
+                }
             };
             self.give(input);
             self.drain().await;
@@ -276,11 +280,18 @@ impl Driver {
                     let uploads = matches!(job, Job::OpenWrite { .. });
                     self.channel.verb(self.guard(), uploads);
                 }
-                let world = world.clone();
-                let slot = Slot::blocking(move || {
-                    let (outcome, opened) = job::run(&world, job);
-                    Finished::Job { ticket, outcome, opened }
-                });
+                let slot = match job::at_once(world, &job) {
+                    Some((outcome, opened)) => {
+                        Slot::new(ready(Finished::Job { ticket, outcome, opened }))
+                    }
+                    None => {
+                        let world = world.clone();
+                        Slot::blocking(move || {
+                            let (outcome, opened) = job::run(&world, job);
+                            Finished::Job { ticket, outcome, opened }
+                        })
+                    }
+                };
                 *if opens { &mut self.transfer } else { &mut self.job } = slot;
             }
             (_, None) => {
@@ -404,7 +415,8 @@ impl Driver {
             Opened::List(rows) => work::send(ticket, stream, rows, (stall, progress)),
             Opened::Write(writing) => {
                 let cancelled = self.moving.cancellation();
-                work::receive(ticket, stream, writing, (stall, progress), cancelled)
+                let receiving = writing.expect(self.control.outlook());
+                work::receive(ticket, stream, receiving, (stall, progress), cancelled)
             }
         };
     }
@@ -454,5 +466,31 @@ async fn stopping(stop: &mut watch::Receiver<Stop>) -> Stop {
         Ok(()) => *stop.borrow_and_update(),
         // The server is gone without a word: a test's, or a panic's doing.
         Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output_of<F>(_: impl FnOnce(Driver) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What an idle session holds is its task, and hundreds of thousands may idle.
+    #[test]
+    fn a_session_is_small() {
+        let parts = [
+            ("machine", size_of::<Session>()),
+            ("control", size_of::<Control>()),
+            ("channel", size_of::<Channel>()),
+            ("moving", size_of::<Moving>()),
+            ("world", size_of::<Option<World>>()),
+            ("input", size_of::<Input>()),
+            ("driver", size_of::<Driver>()),
+            ("task", output_of(Driver::run)),
+        ];
+        let task = parts.last().map_or(0, |(_, size)| *size);
+        assert!(task <= 1024, "{parts:?}");
     }
 }

@@ -4,7 +4,10 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
+use twoport_net::clock;
+use twoport_net::control::Outlook;
 use twoport_net::pump;
 use twoport_proto::ascii::{Decoder, Encoder};
 use twoport_proto::glob::Glob;
@@ -12,6 +15,7 @@ use twoport_proto::list::{facts, names, unix};
 use twoport_proto::path::VirtualPath;
 use twoport_proto::reason::Reason;
 use twoport_proto::server::{Form, ListTarget, Upload};
+use twoport_proto::time::Time;
 
 use crate::storage::{self, Listed, Listing, Stat, Storage};
 use crate::world::{World, reason};
@@ -57,18 +61,15 @@ impl Reading {
     /// Appends the next bytes of the file to `out`.
     fn read(&mut self, out: &mut Vec<u8>, most: usize) -> Result<(), Reason> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(most);
-        let start = out.len();
-        out.resize(start + most, 0);
-        let mut filled = start;
-        while let Some(rest) = out.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.source.read(rest) {
+        let mut filled = 0;
+        while filled < most {
+            match self.source.append(out, most - filled) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) => return Err(reason(&error)),
             }
         }
-        out.truncate(filled);
-        self.left -= (filled - start) as u64;
+        self.left -= filled as u64;
         Ok(())
     }
 }
@@ -119,26 +120,75 @@ impl Writing {
     /// # Errors
     /// What the storage says, now that it is asked in earnest.
     pub fn begin(self) -> Result<Receiving, Reason> {
-        let sink = self.storage.begin_upload(&self.path, self.how).map_err(|e| reason(&e))?;
+        let mut receiving = self.expect(None);
+        receiving.open().map(|()| receiving)
+    }
+
+    /// Opens the target when the first bytes are there: the data connection is up. What came
+    /// without a pause is committed at its end, unless there is `news` on the control connection.
+    #[must_use]
+    pub fn expect(self, news: Option<Outlook>) -> Receiving {
         let decoder = self.ascii.then(Decoder::new);
-        Ok(Receiving { sink: Some(sink), decoder, text: Vec::new() })
+        Receiving {
+            target: Some(self),
+            sink: None,
+            decoder,
+            text: Vec::new(),
+            began: clock::now(),
+            flushing: Duration::ZERO,
+            news,
+            is_stored: false,
+        }
     }
 }
 
+/// The longest that the end of an upload's data waits for the end of the control connection. The
+/// kernel of a killed client closes one connection right after the other, the last opened first.
+/// Origin: a tick of a kernel with 250 of them in a second is 4 ms; a flush to the disk takes as
+/// long.
+const SETTLING: Duration = Duration::from_millis(5);
+
+/// The part of an upload's own time that it waits. Who kills a client does it at any moment, and so
+/// hits an upload the more likely the longer it lasts: one of a ms is not waited for, since the
+/// whole of it came faster than one kernel closes two connections.
+const SHARE: u32 = 4;
+
+/// What is too short to be waited for. Origin: the clock of the runtime ticks in ms.
+const NOTHING: Duration = Duration::from_micros(250);
+
 /// A file on its way in. Dropped before it is committed or kept, it leaves nothing.
 pub struct Receiving {
+    /// There until it is opened.
+    target: Option<Writing>,
     sink: Option<Box<dyn storage::Sink>>,
     decoder: Option<Decoder>,
     text: Vec<u8>,
+    began: Time,
+    flushing: Duration,
+    news: Option<Outlook>,
+    is_stored: bool,
 }
 
 impl Receiving {
-    /// Makes what was received durable, but not yet the file.
-    ///
-    /// # Errors
-    /// What the storage says; there is nothing to commit then.
-    pub fn flush(&mut self) -> Result<(), Reason> {
-        self.sink.as_mut().map_or(Ok(()), |sink| sink.flush().map_err(|error| reason(&error)))
+    fn open(&mut self) -> Result<(), Reason> {
+        let Some(target) = self.target.take() else { return Ok(()) };
+        let begun = target.storage.begin_upload(&target.path, target.how);
+        self.sink = Some(begun.map_err(|error| reason(&error))?);
+        Ok(())
+    }
+
+    /// How long the end of the data is still to be waited with, if it came now.
+    #[must_use]
+    pub fn settling(&self) -> Duration {
+        let took = clock::now().since(self.began).saturating_sub(self.flushing);
+        let wanted = (took / SHARE).min(SETTLING);
+        if wanted < NOTHING { Duration::ZERO } else { wanted.saturating_sub(self.flushing) }
+    }
+
+    /// Whether it is the file already.
+    #[must_use]
+    pub const fn is_stored(&self) -> bool {
+        self.is_stored
     }
 
     /// Makes what was received the file, durably.
@@ -146,6 +196,11 @@ impl Receiving {
     /// # Errors
     /// What the storage says; the old file is whole then.
     pub fn commit(mut self) -> Result<(), Reason> {
+        self.store()
+    }
+
+    fn store(&mut self) -> Result<(), Reason> {
+        self.open()?;
         if let Some(mut decoder) = self.decoder.take() {
             self.text.clear();
             decoder.finish(&mut self.text);
@@ -181,6 +236,7 @@ impl pump::Sink for Receiving {
     type Error = Reason;
 
     fn take(&mut self, chunk: &[u8]) -> Result<(), Reason> {
+        self.open()?;
         let Some(decoder) = &mut self.decoder else { return self.write(chunk) };
         self.text.clear();
         decoder.decode(chunk, &mut self.text);
@@ -188,6 +244,22 @@ impl pump::Sink for Receiving {
         let written = self.write(&text);
         self.text = text;
         written
+    }
+
+    /// Makes what was received durable, and what came without a pause the file.
+    fn end(&mut self) -> Result<(), Reason> {
+        self.open()?;
+        let began = clock::now();
+        if let Some(sink) = &mut self.sink {
+            sink.flush().map_err(|error| reason(&error))?;
+        }
+        self.flushing = clock::now().since(began);
+        let is_sure = self.news.as_ref().is_some_and(|news| !news.has_news());
+        if is_sure && self.settling().is_zero() {
+            self.store()?;
+            self.is_stored = true;
+        }
+        Ok(())
     }
 
     fn file(&self) -> Option<&File> {

@@ -111,7 +111,42 @@ impl Root {
         Ok(File::from(self.resolve(below, purpose.flags(), follow)?))
     }
 
+    /// As [`Root::handle`], if nothing has to be waited for: no disk, no network.
+    ///
+    /// # Errors
+    /// As [`Root::handle`]; `EAGAIN` where it would have to wait.
+    pub fn handle_at_once(&self, below: &[u8], follow: Follow) -> Result<Handle> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        Ok(Handle(self.resolve_with(below, flags, follow, ResolveFlags::CACHED)?))
+    }
+
+    /// As [`Root::file`], if nothing has to be waited for: no disk, no network.
+    ///
+    /// # Errors
+    /// As [`Root::file`]; `EAGAIN` where it would have to wait.
+    pub fn file_at_once(&self, below: &[u8], purpose: Purpose, follow: Follow) -> Result<File> {
+        let resolve = ResolveFlags::CACHED;
+        Ok(File::from(self.resolve_with(below, purpose.flags(), follow, resolve)?))
+    }
+
     fn resolve(&self, below: &[u8], flags: OFlags, follow: Follow) -> Result<OwnedFd> {
+        let mut last = Errno::AGAIN;
+        for _ in 0..ATTEMPTS {
+            match self.resolve_with(below, flags, follow, ResolveFlags::empty()) {
+                Err(error @ (Errno::AGAIN | Errno::INTR)) => last = error,
+                opened => return opened,
+            }
+        }
+        Err(last)
+    }
+
+    fn resolve_with(
+        &self,
+        below: &[u8],
+        flags: OFlags,
+        follow: Follow,
+        more: ResolveFlags,
+    ) -> Result<OwnedFd> {
         let path = if below.is_empty() { b"." } else { below };
         let resolve = ResolveFlags::NO_MAGICLINKS
             | match follow {
@@ -119,14 +154,7 @@ impl Root {
                 Follow::Beneath => ResolveFlags::BENEATH,
                 Follow::Anywhere => ResolveFlags::empty(),
             };
-        let mut last = Errno::AGAIN;
-        for _ in 0..ATTEMPTS {
-            match rustix::fs::openat2(&self.0, path, flags, Mode::empty(), resolve) {
-                Err(error @ (Errno::AGAIN | Errno::INTR)) => last = error,
-                opened => return opened,
-            }
-        }
-        Err(last)
+        rustix::fs::openat2(&self.0, path, flags, Mode::empty(), resolve | more)
     }
 }
 
@@ -175,6 +203,21 @@ mod tests {
         assert_eq!(root.handle(b"loop", Follow::Beneath).err(), Some(Errno::LOOP));
         root.handle(b"up", Follow::Anywhere).unwrap();
         root.handle(b"absolute", Follow::Anywhere).unwrap();
+    }
+
+    #[test]
+    fn what_is_known_is_opened_at_once_and_confined_like_the_rest() {
+        let tree = tempfile::tempdir().unwrap();
+        std::fs::create_dir(tree.path().join("root")).unwrap();
+        std::fs::write(tree.path().join("secret"), b"").unwrap();
+        std::fs::write(tree.path().join("root/f"), b"").unwrap();
+        let root = Root::open(&tree.path().join("root")).unwrap();
+        root.handle_at_once(b"f", Follow::Beneath).unwrap();
+        root.file_at_once(b"f", Purpose::Read, Follow::Beneath).unwrap();
+        let refused = root.file_at_once(b"../secret", Purpose::Read, Follow::Beneath).err();
+        assert!(matches!(refused, Some(Errno::XDEV | Errno::AGAIN)), "{refused:?}");
+        let missing = root.file_at_once(b"none", Purpose::Read, Follow::Beneath).err();
+        assert!(matches!(missing, Some(Errno::NOENT | Errno::AGAIN)), "{missing:?}");
     }
 
     #[test]

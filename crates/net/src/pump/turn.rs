@@ -2,6 +2,7 @@
 //!
 //! What is done in a turn is decided in `direct`.
 
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -87,9 +88,10 @@ impl Turn {
     }
 
     /// Waits a moment for the socket; `false` if it is not ready by then.
-    pub(super) fn wait(socket: &std::net::TcpStream, wanted: PollFlags) -> bool {
+    pub(super) fn wait(socket: Option<BorrowedFd<'_>>, wanted: PollFlags) -> bool {
+        let Some(socket) = socket else { return false };
         let patience = if others_wait() { Timespec::default() } else { PATIENCE };
-        let mut sockets = [PollFd::new(socket, wanted)];
+        let mut sockets = [PollFd::from_borrowed_fd(socket, wanted)];
         match poll(&mut sockets, Some(&patience)) {
             Ok(ready) => ready > 0,
             Err(error) => error == Errno::INTR,

@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use twoport_proto::reason::Reason;
 
 use super::TlsError;
-use crate::stream::Stream;
+use crate::stream::{Io, Stream};
 
 /// Whether a data connection must resume the TLS session of its control connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,8 +70,8 @@ async fn handshake(
     tcp: TcpStream,
     config: Arc<ServerConfig>,
     patience: Duration,
-) -> Result<tokio_rustls::server::TlsStream<TcpStream>, TlsError> {
-    match tokio::time::timeout(patience, TlsAcceptor::from(config).accept(tcp)).await {
+) -> Result<tokio_rustls::server::TlsStream<Io>, TlsError> {
+    match tokio::time::timeout(patience, TlsAcceptor::from(config).accept(Io::new(tcp))).await {
         Ok(accepted) => Ok(accepted?),
         Err(_) => Err(TlsError::new(Reason::TlsSilent)),
     }

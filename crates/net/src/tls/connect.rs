@@ -25,7 +25,7 @@ use twoport_proto::reason::Reason;
 use super::sessions::Sessions;
 use super::trust::{FirstUse, Trust};
 use super::{ALPN, TlsError};
-use crate::stream::Stream;
+use crate::stream::{Io, Stream};
 
 /// The versions of TLS that may be spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,7 +152,8 @@ impl Guard {
     /// # Errors
     /// Why it failed. The connection is closed then.
     pub async fn connect(&self, tcp: TcpStream, patience: Duration) -> Result<Stream, TlsError> {
-        let connect = TlsConnector::from(Arc::clone(&self.config)).connect(self.name.clone(), tcp);
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let connect = connector.connect(self.name.clone(), Io::new(tcp));
         match tokio::time::timeout(patience, connect).await {
             Ok(Ok(connected)) => Ok(tokio_rustls::TlsStream::Client(connected).into()),
             Ok(Err(error)) => Err(self.explained(error.into())),

@@ -221,7 +221,15 @@ impl Session {
 
     /// The next effect to carry out, or `None` when it is time to wait.
     pub fn poll(&mut self) -> Option<Effect> {
-        self.core.effects.pop_front()
+        let effect = self.core.effects.pop_front();
+        if effect.is_none() {
+            // An idle session holds no buffers.
+            self.core.effects = VecDeque::new();
+            if self.queue.is_empty() {
+                self.queue = VecDeque::new();
+            }
+        }
+        effect
     }
 
     /// When to come back with [`Input::Timer`] if nothing else happens before.

@@ -102,23 +102,18 @@ impl Accounts {
     /// The account may be disabled: see [`Account::enabled`].
     #[must_use]
     pub fn verify(&self, user: &[u8], password: &[u8]) -> Option<Arc<Account>> {
-        let name = str::from_utf8(user).ok();
-        if name.is_some_and(config::is_anonymous)
-            && let Some(visitors) = &self.visitors
-        {
-            return Some(Arc::clone(visitors));
+        if let Some(account) = self.recall(user, password) {
+            return Some(account);
         }
+        let name = str::from_utf8(user).ok();
         let Some(entry) = name.and_then(|name| self.entries.get(name)) else {
             let _same_work = self.nobody.fits(password);
             return None;
         };
-        let name = &entry.account.name;
-        if !entry.proof.knows(&self.key, name, password) {
-            if !entry.hash.fits(password) {
-                return None;
-            }
-            entry.proof.keep(&self.key, name, password);
+        if !entry.hash.fits(password) {
+            return None;
         }
+        entry.proof.keep(&self.key, &entry.account.name, password);
         Some(Arc::clone(&entry.account))
     }
 
@@ -136,6 +131,21 @@ impl Accounts {
     pub fn named_certificates(&self) -> Vec<Fingerprint> {
         let all = self.entries.values();
         all.flat_map(|entry| &entry.certificates.fingerprints).copied().collect()
+    }
+
+    /// The account of a visitor, or of `user` if the same password was accepted before. Does not
+    /// block; `None` says nothing.
+    #[must_use]
+    pub fn recall(&self, user: &[u8], password: &[u8]) -> Option<Arc<Account>> {
+        let name = str::from_utf8(user).ok()?;
+        if config::is_anonymous(name)
+            && let Some(visitors) = &self.visitors
+        {
+            return Some(Arc::clone(visitors));
+        }
+        let entry = self.entries.get(name)?;
+        let is_known = entry.proof.knows(&self.key, &entry.account.name, password);
+        is_known.then(|| Arc::clone(&entry.account))
     }
 
     /// Whether `user` may log in under TLS only. An unknown name is treated like one of the

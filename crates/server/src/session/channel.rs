@@ -317,7 +317,10 @@ impl Channel {
             let Some(held) = held else {
                 return Finished::Secured(Err(TlsError::new(Reason::LocalError)));
             };
-            let tcp = held.into_tcp();
+            let tcp = match held.into_tcp() {
+                Ok(tcp) => tcp,
+                Err(error) => return Finished::Secured(Err(error.into())),
+            };
             Finished::Secured(accept::data(tcp, config, reuse, LONGEST_DIAL).await)
         })
     }

@@ -10,7 +10,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
-use twoport_net::control::ControlStream;
+use twoport_net::control::{ControlStream, Outlook};
 use twoport_net::tls::TlsError;
 use twoport_net::tls::accept;
 use twoport_net::tls::tickets::SessionTls;
@@ -58,6 +58,7 @@ impl Control {
             if let Some(input) = self.read.pop_front() {
                 return input;
             }
+            self.read = VecDeque::new();
             if self.told {
                 return std::future::pending().await;
             }
@@ -74,6 +75,11 @@ impl Control {
             }
         }
         std::mem::take(&mut self.read)
+    }
+
+    /// A way to see news while nobody reads; none where that cannot be had, or lines wait already.
+    pub(super) fn outlook(&self) -> Option<Outlook> {
+        self.stream.outlook().ok().filter(|_| self.read.is_empty() && self.lines.is_empty())
     }
 
     async fn read_more(&mut self) {

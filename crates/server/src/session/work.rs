@@ -2,7 +2,7 @@
 //!
 //! Blocking work runs on the runtime's threads for it. What comes back is a [`Finished`].
 
-use std::future::pending;
+use std::future::{pending, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +25,8 @@ use twoport_proto::time::Time;
 use crate::accounts::Account;
 use crate::log::Who;
 use crate::serving::Serving;
-use crate::transfer::{Opened, Reading, Receiving, Rows, Writing};
+use crate::transfer::{Opened, Reading, Receiving, Rows};
 use crate::world::World;
-
-/// How long the end of an upload's data waits for the end of the control connection. The kernel of
-/// a killed client closes one connection right after the other, the last opened first. Origin: a
-/// tick of a kernel with 250 of them in a second is 4 ms; a flush to the disk takes as long.
-const SETTLING: Duration = Duration::from_millis(5);
 
 /// What work came to.
 pub(super) enum Finished {
@@ -136,6 +131,14 @@ pub(super) fn log_in(
     user: Vec<u8>,
     password: Password,
 ) -> Slot {
+    // Who came before waits for nobody: neither for those who guess, nor for a thread.
+    let recalled = serving.accounts.recall(&user, &password.0).filter(|account| account.enabled);
+    if let Some((account, world)) = recalled.and_then(|account| {
+        let world = serving.known_world(&account)?;
+        Some((account, world))
+    }) {
+        return Slot::new(ready(Finished::LoggedIn { ticket, account, world }));
+    }
     Slot::new(async move {
         let checks = Arc::clone(&serving.checks);
         let Ok(_permit) = checks.acquire_owned().await else { return pending().await };
@@ -216,15 +219,11 @@ pub(super) fn send(
 pub(super) fn receive(
     ticket: Ticket,
     stream: Stream,
-    writing: Writing,
+    receiving: Receiving,
     (stall, progress): (Duration, Progress),
     cancelled: oneshot::Receiver<()>,
 ) -> Slot {
     Slot::new(async move {
-        let receiving = match blocking(move || writing.begin()).await {
-            Ok(receiving) => receiving,
-            Err(reason) => return broken(ticket, &PumpError::Storage(reason), &progress),
-        };
         let cancelled = async {
             if cancelled.await.is_err() {
                 pending::<()>().await;
@@ -232,7 +231,17 @@ pub(super) fn receive(
         };
         let (receiving, end) = pump::receive(stream, receiving, stall, &progress, cancelled).await;
         match end {
-            Ok(true) => settle(ticket, receiving, &progress).await,
+            Ok(true) if receiving.is_stored() => {
+                ended(ticket, Outcome::Moved { bytes: progress.bytes(), cut: None })
+            }
+            Ok(true) => {
+                // Gives the end of the control connection the time to arrive.
+                let settling = receiving.settling();
+                if !settling.is_zero() {
+                    sleep(settling).await;
+                }
+                Finished::Received { ticket, receiving }
+            }
             end => {
                 blocking(move || receiving.keep()).await;
                 let error = end.err().unwrap_or(PumpError::Storage(Reason::Aborted));
@@ -240,15 +249,6 @@ pub(super) fn receive(
             }
         }
     })
-}
-
-/// Flushes what was received, and gives the end of the control connection the time to arrive.
-async fn settle(ticket: Ticket, mut receiving: Receiving, progress: &Progress) -> Finished {
-    let flushed = blocking(move || receiving.flush().map(|()| receiving));
-    match tokio::join!(flushed, sleep(SETTLING)) {
-        (Ok(receiving), ()) => Finished::Received { ticket, receiving },
-        (Err(reason), ()) => broken(ticket, &PumpError::Storage(reason), progress),
-    }
 }
 
 /// Makes what was received the file.

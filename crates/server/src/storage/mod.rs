@@ -78,6 +78,12 @@ pub trait Storage: Send + Sync {
     /// is [`Reason::BeyondEnd`].
     fn open_read(&self, path: &VirtualPath, offset: u64) -> Result<Box<dyn Source>>;
 
+    /// As [`Storage::open_read`], on a thread that must not wait. `None` says nothing: ask there.
+    fn open_read_at_once(&self, path: &VirtualPath, offset: u64) -> Option<Box<dyn Source>> {
+        let _may_have_to_wait = (path, offset);
+        None
+    }
+
     /// Whether [`Storage::begin_upload`] would be let do its work now. Touches nothing: it is for
     /// the time before the data connection is up.
     fn check_upload(&self, path: &VirtualPath, how: Upload) -> Result<()>;
@@ -121,6 +127,15 @@ pub trait Source: Send {
     /// The next bytes, at most a buffer full; 0 at the end.
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize>;
 
+    /// Appends the next bytes, at most so many; 0 at the end.
+    fn append(&mut self, out: &mut Vec<u8>, most: usize) -> Result<usize> {
+        let start = out.len();
+        out.resize(start + most, 0);
+        let read = self.read(out.get_mut(start..).unwrap_or_default());
+        out.truncate(start + read.as_ref().map_or(0, |read| *read));
+        read
+    }
+
     /// The length of the whole file when it was opened, wherever reading began.
     fn size(&self) -> u64;
 
@@ -152,7 +167,8 @@ pub trait Sink: Send {
     /// is in the file.
     fn abandon(self: Box<Self>, keep: bool) -> Result<u64>;
 
-    /// The open file with its cursor where writing stands, if there is one: for zero-copy.
+    /// The open file with its cursor where writing stands, if there is one: for zero-copy, until
+    /// [`Sink::flush`].
     fn as_file(&self) -> Option<&File> {
         None
     }

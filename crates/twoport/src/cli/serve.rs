@@ -22,13 +22,14 @@ use super::{Failure, Outcome, log};
 
 /// Serves until a signal says otherwise.
 pub(crate) fn run(matches: &ArgMatches) -> Outcome {
+    // Before the first password is hashed: what the C library learns from it cannot be undone.
+    twoport_sys::memory::give_back_large_blocks();
     let source = Source::new(matches)?;
     let (config, warnings) = source.resolve().map_err(|problems| refused(&problems))?;
     let (accounts, more) = Accounts::load(&config).map_err(|problems| refused(&problems))?;
     log::start(config.log.log_format);
     warnings.iter().chain(&more).for_each(log::warning);
     raise_open_files();
-    twoport_sys::memory::give_back_large_blocks();
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::here(format!("the system gives no threads: {error}")))?;
     let outcome = runtime.block_on(serve(source, config, accounts));

@@ -3,6 +3,7 @@
 //! What came is in the file, or was shown to the sink, however the transfer ends.
 
 use std::net::{Shutdown, TcpStream as Socket};
+use std::os::fd::AsFd as _;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -45,20 +46,16 @@ pub(in super::super) async fn receive<S: Sink>(
     let mut stream = Stream::Plain(tcp);
     // Only what is at hand at once is read this way: the rest is the turns'.
     let mut chunk = Vec::with_capacity(AT_ONCE);
-    let begun = tokio::select! {
-        biased;
-        () = &mut cancel => Err(Ok(false)),
-        read = copy::read_chunk(&mut stream, &mut chunk, AT_ONCE, stall, progress) => match read {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Ok(true)),
-            Err(error) => Err(Err(error)),
-        },
-    };
-    if let Err(end) = begun {
-        let (sink, taken) = take(sink, chunk).await;
+    let first =
+        copy::first(&mut stream, &mut chunk, AT_ONCE, stall, progress, cancel.as_mut()).await;
+    if let Err(end) = first {
+        let (sink, taken) = copy::last(sink, chunk, matches!(end, Ok(true))).await;
         return (sink, taken.map_err(PumpError::Storage).and(end));
     }
-    turns(stream.into_tcp(), sink, chunk, stall, progress, cancel).await
+    match stream.into_tcp() {
+        Ok(tcp) => turns(tcp, sink, chunk, stall, progress, cancel).await,
+        Err(error) => (sink, Err(data_error(error))),
+    }
 }
 
 /// Takes turns until the end.
@@ -137,7 +134,7 @@ fn run<S: Sink>(
     {
         taken?;
     }
-    let Ok(pipe) = Pipe::take() else { return Ok(End::File) };
+    let Some(pipe) = sink.file().and_then(|_| Pipe::take().ok()) else { return Ok(End::File) };
     let (mut received, mut flowing, mut is_raised) = (0, 0, false);
     let end = loop {
         if turn.is_cancelled() {
@@ -163,7 +160,7 @@ fn run<S: Sink>(
                 if flowing >= FLOWING && !is_raised {
                     is_raised = set_low_water(socket, LOW_WATER).is_ok();
                 }
-                if Turn::wait(socket, PollFlags::IN) {
+                if Turn::wait(Some(socket.as_fd()), PollFlags::IN) {
                     continue;
                 }
                 if !is_raised {
@@ -181,6 +178,9 @@ fn run<S: Sink>(
         lower(socket);
     }
     pipe.give_back();
+    if matches!(end, End::Whole) {
+        sink.end()?;
+    }
     Ok(end)
 }
 
@@ -243,15 +243,4 @@ fn store<S: Sink>(
         None => Ok(Stored::Nothing),
         Some(taken) => taken.map(|()| Stored::Copied),
     }
-}
-
-async fn take<S: Sink>(mut sink: S, chunk: Vec<u8>) -> (S, Result<(), S::Error>) {
-    if chunk.is_empty() {
-        return (sink, Ok(()));
-    }
-    blocking(move || {
-        let taken = sink.take(&chunk);
-        (sink, taken)
-    })
-    .await
 }

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{IoSliceMut, Seek as _, SeekFrom};
 use std::net::TcpStream as Socket;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
@@ -41,7 +42,7 @@ pub(in super::super) async fn send<S: Source>(
     let begun = begin(&tcp, &mut source, progress).map_err(data_error)?;
     let mut stream = Stream::Plain(tcp);
     copy::write_all(&mut stream, &begun.unsent, stall, progress).await?;
-    let mut tcp = stream.into_tcp();
+    let mut tcp = stream.into_tcp().map_err(data_error)?;
     if begun.is_whole {
         return Ok((tcp, source));
     }
@@ -64,7 +65,7 @@ pub(in super::super) async fn send<S: Source>(
             End::Socket(error) => return Err(data_error(error)),
             End::File => {
                 let (stream, source) = copy::send(tcp.into(), source, stall, progress).await?;
-                return Ok((stream.into_tcp(), source));
+                return Ok((stream.into_tcp().map_err(data_error)?, source));
             }
         }
     }
@@ -154,22 +155,23 @@ fn run<S: Source>(turn: &Turn, socket: &Socket, source: &mut S, progress: &Progr
                 sent += taken as u64;
                 turn.step(|| progress.add(taken));
             }
-            Err(Errno::AGAIN) if Turn::wait(socket, PollFlags::OUT) => {}
+            Err(Errno::AGAIN) if Turn::wait(Some(socket.as_fd()), PollFlags::OUT) => {}
             Err(Errno::AGAIN) => break End::Waits,
             Err(Errno::INTR) => {}
             Err(error) => break End::Socket(error),
         }
     };
-    if held == 0 {
-        pipe.give_back();
-    } else if go_back(file, held).is_err() {
+    // What the pipe still holds is read again in the next turn.
+    if held > 0 && go_back(file, held).is_err() {
         return End::Socket(Errno::IO);
+    }
+    if held == 0 || pipe.discard(held) {
+        pipe.give_back();
     }
     source.passed(sent);
     end
 }
 
-/// What the pipe still holds goes with it, and is read again in the next turn.
 fn go_back(mut file: &File, held: usize) -> std::io::Result<u64> {
     file.seek(SeekFrom::Current(-i64::try_from(held).unwrap_or(i64::MAX)))
 }

@@ -240,6 +240,10 @@ impl Storage for Disk {
         self.source(path, offset).during(Operation::OpenRead)
     }
 
+    fn open_read_at_once(&self, path: &VirtualPath, offset: u64) -> Option<Box<dyn Source>> {
+        self.source_at_once(path, offset)
+    }
+
     fn check_upload(&self, path: &VirtualPath, how: Upload) -> Result<()> {
         self.plan(path, how).map(drop).during(Operation::BeginUpload)
     }

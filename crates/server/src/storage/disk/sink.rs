@@ -26,6 +26,8 @@ struct Temporary {
     overwrite: bool,
     /// It ran out of room and was emptied.
     spent: bool,
+    /// All of it is on the disk.
+    flushed: bool,
 }
 
 /// The target itself.
@@ -43,7 +45,8 @@ impl Disk {
                 self.forget_kept(&place)?;
                 let (file, name) = self.temporary(&place.directory)?;
                 let disk = self.clone();
-                let fresh = Temporary { disk, place, file, name, overwrite, spent: false };
+                let (spent, flushed) = (false, false);
+                let fresh = Temporary { disk, place, file, name, overwrite, spent, flushed };
                 fresh.lock();
                 Ok(Box::new(fresh))
             }
@@ -61,7 +64,8 @@ impl Disk {
         }
         let file = place.directory.open(&live, Purpose::Update)?;
         let (disk, name) = (self.clone(), Some(live));
-        let mut part = Temporary { disk, place, file, name, overwrite: true, spent: false };
+        let (overwrite, spent, flushed) = (true, false, false);
+        let mut part = Temporary { disk, place, file, name, overwrite, spent, flushed };
         part.lock();
         let metadata = file::metadata(&part.file)?;
         if !is_ours(&metadata) {
@@ -96,7 +100,12 @@ impl Disk {
         if self.options().temporaries == Temporaries::Unnamed && self.can_name(directory)? {
             match directory.create_unnamed() {
                 Err(Errno::OPNOTSUPP) => {}
-                created => return Ok((created?, None)),
+                created => {
+                    let file = created?;
+                    // Now, so that nothing has to be flushed again at the end. Nobody can open it.
+                    file::set_mode(&file, self.options().file_mode)?;
+                    return Ok((file, None));
+                }
             }
         }
         let name = hidden::live()?;
@@ -146,31 +155,35 @@ impl Temporary {
             Some(old) if old.kind == Kind::Directory => return Err(Reason::IsADirectory),
             _ => {}
         }
-        self.dress(old)?;
-        let size = file::metadata(&self.file)?.size;
-        if self.durable() {
+        let own = file::metadata(&self.file)?;
+        self.flushed &= !self.dress(own, old)?;
+        if self.durable() && !self.flushed {
             file::flush(&self.file)?;
         }
         self.put(old.is_some())?;
         self.flush_directory()?;
         self.disk.forget_kept(&self.place)?;
-        Ok(Stored { size, replaced: old.is_some() })
+        Ok(Stored { size: own.size, replaced: old.is_some() })
     }
 
-    /// Gives it the mode and owner it is to have. Set-id bits are not carried over to new content.
-    fn dress(&self, old: Option<Metadata>) -> Result<(), Reason> {
-        let Some(old) = old.filter(|old| old.kind == Kind::File) else {
-            return Ok(file::set_mode(&self.file, self.disk.options().file_mode)?);
-        };
-        let own = file::metadata(&self.file)?;
-        if (own.uid, own.gid) != (old.uid, old.gid)
+    /// Gives it the mode and owner it is to have, and says whether that changed it. Set-id bits are
+    /// not carried over to new content.
+    fn dress(&self, own: Metadata, old: Option<Metadata>) -> Result<bool, Reason> {
+        let old = old.filter(|old| old.kind == Kind::File);
+        let mode = old.map_or_else(|| self.disk.options().file_mode, |old| old.mode & 0o777);
+        let is_others = old.filter(|old| (own.uid, own.gid) != (old.uid, old.gid));
+        if let Some(old) = is_others
             && file::set_owner(&self.file, old.uid, old.gid).is_err()
         {
             // Only the superuser gives files away: the group may still be possible, and where it
             // is not, the file is the server's, as any new one.
             let _same_group = file::set_group(&self.file, old.gid);
         }
-        Ok(file::set_mode(&self.file, old.mode & 0o777)?)
+        // A new owner takes set-id bits away, never permissions.
+        if own.mode != mode {
+            file::set_mode(&self.file, mode)?;
+        }
+        Ok(own.mode != mode || is_others.is_some())
     }
 
     /// The single step. An unnamed file can take a free name at once; to replace, it needs a name
@@ -254,6 +267,7 @@ impl Sink for Temporary {
         if self.spent {
             return Err(StorageError::new(Operation::Write, Reason::NoSpace));
         }
+        self.flushed = false;
         let written = self.file.write_all(bytes).during(Operation::Write);
         if written.as_ref().is_err_and(|error| error.reason.is_out_of_room()) {
             self.empty();
@@ -264,6 +278,7 @@ impl Sink for Temporary {
     fn flush(&mut self) -> Result<()> {
         if self.durable() && !self.spent {
             file::flush(&self.file).during(Operation::Commit)?;
+            self.flushed = true;
         }
         Ok(())
     }

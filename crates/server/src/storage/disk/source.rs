@@ -5,12 +5,14 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 
+use rustix::buffer::spare_capacity;
 use twoport_proto::path::VirtualPath;
+use twoport_sys::Errno;
 use twoport_sys::beneath::Purpose;
 use twoport_sys::file::metadata;
 
 use super::Disk;
-use super::place::below;
+use super::place::{below, visible};
 use super::plan::must_be_file;
 use crate::storage::Source;
 use crate::storage::error::{During as _, Operation, Reason, Result};
@@ -31,15 +33,35 @@ impl Disk {
         must_be_file(self.metadata(path)?.kind)?;
         let follow = self.options().links.follow();
         let opened = self.root().file(below(path), Purpose::Read, follow);
-        let mut file = opened.map_err(Reason::of_resolving)?;
-        let now = metadata(&file)?;
-        must_be_file(now.kind)?;
-        if offset > now.size {
-            return Err(Reason::BeyondEnd { offset, size: now.size });
-        }
-        file.seek(SeekFrom::Start(offset))?;
-        Ok(Box::new(DiskSource { file, size: now.size }))
+        opened_at(opened.map_err(Reason::of_resolving)?, offset)
     }
+
+    /// The same where the kernel has all that it takes in memory; `None` where it would wait, and
+    /// where something is wrong, which is better found out and named in peace.
+    pub(super) fn source_at_once(
+        &self,
+        path: &VirtualPath,
+        offset: u64,
+    ) -> Option<Box<dyn Source>> {
+        visible(path).ok()?;
+        let (root, follow) = (self.root(), self.options().links.follow());
+        let found = root.handle_at_once(below(path), follow).ok()?;
+        must_be_file(found.metadata().ok()?.kind).ok()?;
+        let opened = root.file_at_once(below(path), Purpose::Read, follow).ok()?;
+        opened_at(opened, offset).ok()
+    }
+}
+
+fn opened_at(mut file: File, offset: u64) -> Result<Box<dyn Source>, Reason> {
+    let now = metadata(&file)?;
+    must_be_file(now.kind)?;
+    if offset > now.size {
+        return Err(Reason::BeyondEnd { offset, size: now.size });
+    }
+    if offset > 0 {
+        file.seek(SeekFrom::Start(offset))?;
+    }
+    Ok(Box::new(DiskSource { file, size: now.size }))
 }
 
 impl Source for DiskSource {
@@ -48,6 +70,23 @@ impl Source for DiskSource {
             match self.file.read(buffer) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 read => return read.during(Operation::Read),
+            }
+        }
+    }
+
+    /// Without the zeros that a buffer would be filled with before.
+    fn append(&mut self, out: &mut Vec<u8>, most: usize) -> Result<usize> {
+        if out.capacity() - out.len() != most {
+            let start = out.len();
+            out.resize(start + most, 0);
+            let read = self.read(out.get_mut(start..).unwrap_or_default());
+            out.truncate(start + read.as_ref().map_or(0, |read| *read));
+            return read;
+        }
+        loop {
+            match rustix::io::read(&self.file, spare_capacity(out)) {
+                Err(Errno::INTR) => {}
+                read => return read.map_err(std::io::Error::from).during(Operation::Read),
             }
         }
     }
