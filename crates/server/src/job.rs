@@ -34,9 +34,17 @@ pub fn run(world: &World, job: Job) -> Answer {
 /// Runs a job where nothing may be waited for; `None` if it has to be.
 #[must_use]
 pub fn at_once(world: &World, job: &Job) -> Option<Answer> {
-    let Job::OpenRead { path, offset, length, ascii } = job else { return None };
-    let source = world.storage.open_read_at_once(path, *offset)?;
-    let (outcome, opened) = reading(source, *offset, *length, *ascii);
+    let (outcome, opened) = match job {
+        Job::OpenRead { path, offset, length, ascii } => {
+            let source = world.storage.open_read_at_once(path, *offset)?;
+            reading(source, *offset, *length, *ascii)
+        }
+        Job::OpenWrite { path, how, ascii } => {
+            world.storage.check_upload_at_once(path, *how).then_some(())?;
+            writing(world, path.clone(), *how, *ascii)
+        }
+        _ => return None,
+    };
     Some((outcome, Some(opened)))
 }
 
@@ -224,17 +232,20 @@ fn open_write(
     ascii: bool,
 ) -> Result<(Outcome, Opened)> {
     let failed = |error: StorageError| reason(&error);
-    let unique = how == Upload::Unique;
-    let path = if unique {
+    let path = if how == Upload::Unique {
         let hint = path.name().unwrap_or(b"ftp");
         world.storage.unique_name(&path.parent(), hint).map_err(failed)?
     } else {
         path
     };
     world.storage.check_upload(&path, how).map_err(failed)?;
-    let outcome = Outcome::Opened { size: None, name: unique.then(|| path.clone()) };
+    Ok(writing(world, path, how, ascii))
+}
+
+fn writing(world: &World, path: VirtualPath, how: Upload, ascii: bool) -> (Outcome, Opened) {
+    let name = (how == Upload::Unique).then(|| path.clone());
     let storage = std::sync::Arc::clone(&world.storage);
-    Ok((outcome, Opened::Write(Writing { storage, path, how, ascii })))
+    (Outcome::Opened { size: None, name }, Opened::Write(Writing { storage, path, how, ascii }))
 }
 
 /// The name as it stands, with its options; then without; then as a pattern.

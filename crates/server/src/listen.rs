@@ -244,7 +244,7 @@ fn admit(
             if let Ok(stream) = ControlStream::new(stream, serving.keep_alive) {
                 let stream = stream.on_behalf_of(ends);
                 let at = At { stream, door, policy, desk: Arc::clone(desk) };
-                let driver = Driver::new(at, number, serving, place, stop);
+                let driver = Box::new(Driver::new(at, number, serving, place, stop));
                 tokio::spawn(driver.run());
             }
         }

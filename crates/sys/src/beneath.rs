@@ -120,6 +120,16 @@ impl Root {
         Ok(Handle(self.resolve_with(below, flags, follow, ResolveFlags::CACHED)?))
     }
 
+    /// As [`Root::directory`], if nothing has to be waited for: no disk, no network.
+    ///
+    /// # Errors
+    /// As [`Root::directory`]; `EAGAIN` where it would have to wait.
+    pub fn directory_at_once(&self, below: &[u8], follow: Follow) -> Result<Directory> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::CACHED;
+        Ok(Directory::from(self.resolve_with(below, flags, follow, resolve)?))
+    }
+
     /// As [`Root::file`], if nothing has to be waited for: no disk, no network.
     ///
     /// # Errors
@@ -213,6 +223,9 @@ mod tests {
         std::fs::write(tree.path().join("root/f"), b"").unwrap();
         let root = Root::open(&tree.path().join("root")).unwrap();
         root.handle_at_once(b"f", Follow::Beneath).unwrap();
+        root.directory_at_once(b"", Follow::Beneath).unwrap();
+        let refused = root.directory_at_once(b"..", Follow::Beneath).err();
+        assert!(matches!(refused, Some(Errno::XDEV | Errno::AGAIN)), "{refused:?}");
         root.file_at_once(b"f", Purpose::Read, Follow::Beneath).unwrap();
         let refused = root.file_at_once(b"../secret", Purpose::Read, Follow::Beneath).err();
         assert!(matches!(refused, Some(Errno::XDEV | Errno::AGAIN)), "{refused:?}");

@@ -59,6 +59,8 @@ pub(super) async fn send<S: Source>(
         .await;
         stream = detached.attach().map_err(data_error)?;
         if matches!(end?, End::Whole) {
+            // Under TLS the last batch may have been taken, and not yet sent.
+            timeout(stall, stream.flush()).await?;
             return Ok((stream, source));
         }
         let written = timeout(stall, stream.write(out.rest())).await?;
@@ -102,7 +104,7 @@ fn turn_out<S: Source>(
             }
             written => written.map_err(data_error)?,
         };
-        progress.add(written);
+        turn.step(|| progress.add(written));
         out.from += written;
         sent += written as u64;
     }
@@ -194,7 +196,7 @@ fn turn_in<S: Sink>(
         }
         let more;
         (filled, more) = fill(stream, chunk);
-        progress.add(filled);
+        turn.step(|| progress.add(filled));
         received += filled as u64;
         match more {
             Ok(true) => {}

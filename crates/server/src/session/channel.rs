@@ -76,7 +76,7 @@ pub(super) struct Channel {
     session: u64,
     /// The desk of the control port, if data come to it, and the port.
     desk: Option<(Arc<Desk>, u16)>,
-    claim: Option<Claim>,
+    claim: Option<Box<Claim>>,
     lease: Option<Lease>,
     arriving: Option<Arriving>,
     /// Whether the lease's port was announced and nobody has come yet.
@@ -191,7 +191,7 @@ impl Channel {
             Err(error) => return unopened(&error),
         };
         let port = claim.port().or_else(|| self.desk.as_ref().map(|(_, port)| *port));
-        self.claim = Some(claim);
+        self.claim = Some(Box::new(claim));
         port.map_or(Outcome::Failed(Reason::LocalError), |port| self.offer(port))
     }
 
@@ -210,7 +210,10 @@ impl Channel {
 
     /// The passive port of the offer: the control port needs no opening.
     fn offered_port(&self) -> Option<u16> {
-        self.lease.as_ref().map(Lease::port).or_else(|| self.claim.as_ref().and_then(Claim::port))
+        self.lease
+            .as_ref()
+            .map(Lease::port)
+            .or_else(|| self.claim.as_ref().and_then(|claim| claim.port()))
     }
 
     /// The transfer verb has come.
@@ -327,7 +330,7 @@ impl Channel {
 
     /// Goes on waiting: the connection that came was not proven to be the client's.
     pub(super) fn wait_on(&mut self) {
-        self.claim = self.claim.take().and_then(Claim::again);
+        self.claim = self.claim.take().and_then(|claim| claim.again()).map(Box::new);
         self.offered = self.lease.is_some() || self.claim.is_some();
         if let Some(port) = self.offered_port()
             && let Err(error) = self.way.open(port)

@@ -81,8 +81,8 @@ pub(super) enum Phase {
 /// A transfer from its opened file to its end.
 #[derive(Default)]
 pub(super) struct Moving {
-    pub(super) opened: Option<(Ticket, Opened)>,
-    pub(super) received: Option<(Ticket, Receiving)>,
+    pub(super) opened: Option<Box<(Ticket, Opened)>>,
+    pub(super) received: Option<Box<(Ticket, Receiving)>>,
     pub(super) phase: Phase,
     pub(super) progress: Progress,
     pub(super) ascii: bool,
@@ -102,6 +102,11 @@ impl Moving {
             Opened::Write(_) => Phase::Receiving,
             Opened::Read(_) | Opened::List(_) => Phase::Droppable,
         };
+    }
+
+    /// Whether what is open takes a file in.
+    pub(super) fn is_upload(&self) -> bool {
+        matches!(self.opened.as_deref(), Some((_, Opened::Write(_))))
     }
 
     /// What ends the reception when [`Moving::cancel`] is called.

@@ -88,6 +88,12 @@ pub trait Storage: Send + Sync {
     /// the time before the data connection is up.
     fn check_upload(&self, path: &VirtualPath, how: Upload) -> Result<()>;
 
+    /// As [`Storage::check_upload`], on a thread that must not wait. `false` says nothing: ask there.
+    fn check_upload_at_once(&self, path: &VirtualPath, how: Upload) -> bool {
+        let _may_have_to_wait = (path, how);
+        false
+    }
+
     /// A place for the bytes to come. Checks everything anew.
     fn begin_upload(&self, path: &VirtualPath, how: Upload) -> Result<Box<dyn Sink>>;
 

@@ -248,6 +248,10 @@ impl Storage for Disk {
         self.plan(path, how).map(drop).during(Operation::BeginUpload)
     }
 
+    fn check_upload_at_once(&self, path: &VirtualPath, how: Upload) -> bool {
+        how == Upload::Replace { overwrite: true } && self.can_replace_at_once(path).is_some()
+    }
+
     fn begin_upload(&self, path: &VirtualPath, how: Upload) -> Result<Box<dyn Sink>> {
         self.plan(path, how).and_then(|plan| self.sink(plan)).during(Operation::BeginUpload)
     }

@@ -11,7 +11,7 @@ use twoport_sys::beneath::Purpose;
 use twoport_sys::directory::Name;
 use twoport_sys::file::{Kind, Metadata, Moment};
 
-use super::place::{Place, Target, may_be_made, target};
+use super::place::{Place, Target, below, may_be_made, target};
 use super::{Disk, hidden};
 use crate::storage::Upload;
 use crate::storage::error::Reason;
@@ -74,6 +74,29 @@ impl Disk {
                 None => fresh(place, true),
             },
         }
+    }
+
+    /// Whether a plan to replace the file, or to make it, would be found good, where the kernel has
+    /// in memory all that it takes; `None` where it would wait, and where a link or anything wrong is
+    /// there.
+    pub(super) fn can_replace_at_once(&self, path: &VirtualPath) -> Option<()> {
+        may_be_made(path).ok()?;
+        let (root, follow) = (self.root(), self.options().links.follow());
+        let name = Name::new(path.name()?).ok()?;
+        let directory = root.directory_at_once(below(&path.parent()), follow).ok()?;
+        if !matches!(root.handle_at_once(below(path), follow), Ok(_) | Err(Errno::NOENT)) {
+            return None;
+        }
+        // Known now, there or not: it is in memory.
+        match directory.lookup(&name) {
+            Ok(old) => {
+                must_be_file(old.kind).ok()?;
+                directory.may_write(&name).ok()?;
+            }
+            Err(Errno::NOENT) => {}
+            Err(_) => return None,
+        }
+        directory.may_change().ok()
     }
 
     fn resume(&self, place: Place, old: Option<Metadata>, offset: u64) -> Result<Plan, Reason> {

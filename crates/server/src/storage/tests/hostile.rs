@@ -122,11 +122,12 @@ fn look(disk: &Disk, path: &VirtualPath) -> Vec<Vec<u8>> {
     let mut read = Vec::new();
     let _ = (disk.stat(path), disk.stat_itself(path), disk.size(path), disk.space_left(path));
     read.extend(read_from(disk, path, 0));
+    read.extend(disk.open_read_at_once(path, 0).map(|source| drained(source).unwrap()));
     if let Ok(listing) = disk.list(path) {
         read.extend(listing.take(1000).filter_map(|entry| entry.ok()).map(|entry| entry.name));
     }
     for how in UPLOADS {
-        let _ = disk.check_upload(path, how);
+        let _ = (disk.check_upload(path, how), disk.check_upload_at_once(path, how));
     }
     read
 }

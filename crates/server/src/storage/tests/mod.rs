@@ -16,7 +16,7 @@ use twoport_proto::path::VirtualPath;
 use twoport_proto::text::escape;
 
 use super::disk::Options;
-use super::{Disk, Result, Sink, Storage, Upload};
+use super::{Disk, Result, Sink, Source, Storage, Upload};
 
 /// Fails unless the result is an error for that reason.
 macro_rules! refused {
@@ -69,7 +69,10 @@ fn cut(storage: &dyn Storage, name: &str, how: Upload, content: &[u8]) -> u64 {
 }
 
 fn read_from(storage: &dyn Storage, path: &VirtualPath, offset: u64) -> Result<Vec<u8>> {
-    let mut source = storage.open_read(path, offset)?;
+    drained(storage.open_read(path, offset)?)
+}
+
+fn drained(mut source: Box<dyn Source>) -> Result<Vec<u8>> {
     let (mut content, mut buffer) = (Vec::new(), [0; 4096]);
     while content.len() < 1 << 20 {
         match source.read(&mut buffer)? {

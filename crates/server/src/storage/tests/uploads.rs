@@ -267,3 +267,42 @@ fn a_directory_of_leftovers_is_empty() {
     disk.remove_directory(&path("/d")).unwrap();
     assert!(host_names(directory.path()).is_empty());
 }
+
+#[test]
+fn what_is_known_at_once_is_what_is_found_out() {
+    let (directory, disk) = disk(Options::default());
+    let at = |name: &str| directory.path().join(name);
+    std::fs::create_dir(at("sub")).unwrap();
+    store(&disk, "sub/here", b"here");
+    symlink("here", at("sub/link")).unwrap();
+    symlink("nowhere", at("sub/dangling")).unwrap();
+    symlink("../..", at("sub/out")).unwrap();
+    let hidden = format!("sub/{LIVE}");
+    for name in [
+        "sub/here",
+        "sub/link",
+        "sub/dangling",
+        "sub/out",
+        "sub/out/x",
+        "sub",
+        "none/x",
+        "sub/none",
+        "sub/here/x",
+        &hidden,
+    ] {
+        let name = path(name);
+        // The second time it is known.
+        for _ in 0..2 {
+            let checked = disk.check_upload(&name, REPLACE);
+            if disk.check_upload_at_once(&name, REPLACE) {
+                checked.unwrap();
+            }
+            let opened = disk.open_read(&name, 0);
+            assert!(disk.open_read_at_once(&name, 0).is_none() || opened.is_ok());
+        }
+    }
+    assert!(disk.check_upload_at_once(&path("sub/here"), REPLACE));
+    assert!(!disk.check_upload_at_once(&path("sub/here"), Upload::Append));
+    assert!(disk.open_read_at_once(&path("sub/here"), 0).is_some());
+    assert!(disk.open_read_at_once(&path("sub/here"), 5).is_none());
+}
