@@ -132,7 +132,9 @@ async fn pass(
 
 fn reset(stream: &Stream) {
     // What cannot be reset is gone.
-    let _: Result<(), _> = SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO));
+    if let Some(socket) = stream.fd() {
+        let _: Result<(), _> = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+    }
 }
 
 #[cfg(test)]
