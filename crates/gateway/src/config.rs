@@ -19,18 +19,25 @@ use twoport_net::tls::tickets::Binder;
 use twoport_net::tls::trust::Trust;
 use twoport_proto::relay::Policy;
 
+use crate::seat::Seat;
+
 /// The settings of a gateway.
 #[derive(Debug)]
 pub struct Config {
-    /// Where clients connect to.
+    /// Where it stands.
+    pub seat: Seat,
+    /// Where clients connect to, besides what the seat takes.
     pub listen: Vec<SocketAddr>,
-    /// The servers behind it, as `host:port`: a client's address decides which, and the next one
+    /// The servers behind it, as `host:port`; on a router none, where clients dial them by their own
+    /// addresses: a client's address decides which, and the next one
     /// takes its place when it cannot be reached.
     pub servers: Vec<String>,
     /// What passes, and how.
     pub policy: Policy,
     /// TLS towards clients, where it ends here.
     pub client_tls: Option<ClientTls>,
+    /// The name that servers' certificates must have, in place of the one that they are dialled by.
+    pub server_name: Option<String>,
     /// Whose certificates are believed of servers.
     pub trust: Trust,
     /// Ports for the data connections of clients in passive mode, and of servers in active mode.

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use twoport_net::data::ports::Ports;
+use twoport_net::nft::Router;
 use twoport_proto::code::Code;
 use twoport_proto::reason::Reason;
 use twoport_proto::reply::Reply;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) ports: Ports,
     pub(crate) sparing: Arc<Sparing>,
+    /// The rules, where it stands on a router.
+    pub(crate) router: Option<Router>,
 }
 
 /// A gateway that listens.
@@ -40,6 +43,7 @@ pub(crate) struct Shared {
 pub struct Gateway {
     config: Config,
     listeners: Vec<TcpListener>,
+    router: Option<Router>,
     stop: watch::Sender<bool>,
 }
 
@@ -60,9 +64,11 @@ impl Gateway {
     /// # Errors
     /// The one that cannot be listened at, and why.
     pub fn bind(config: Config) -> io::Result<Self> {
-        let listeners =
-            config.listen.iter().map(|address| listen(*address)).collect::<io::Result<_>>()?;
-        Ok(Self { config, listeners, stop: watch::Sender::new(false) })
+        let (mut listeners, router) = config.seat.take()?;
+        for address in &config.listen {
+            listeners.push(listen(*address)?);
+        }
+        Ok(Self { config, listeners, router, stop: watch::Sender::new(false) })
     }
 
     /// The addresses as bound.
@@ -81,7 +87,9 @@ impl Gateway {
     pub async fn run(self) {
         let room = Arc::new(Semaphore::new(self.config.max_sessions));
         let ports = Ports::new(self.config.data_ports.clone());
-        let shared = Arc::new(Shared { config: self.config, ports, sparing: Arc::default() });
+        let router = self.router;
+        let sparing = Arc::default();
+        let shared = Arc::new(Shared { config: self.config, ports, sparing, router });
         let (connections, mut arrived) = tokio::sync::mpsc::channel(1);
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
@@ -126,6 +134,9 @@ impl Gateway {
         }
         accepting.shutdown().await;
         while sessions.join_next().await.is_some() {}
+        if let Some(router) = &shared.router {
+            router.weigh_anchor();
+        }
     }
 }
 
@@ -135,7 +146,7 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _: Result<_, _> = stop.wait_for(|stop| *stop).await.map(drop);
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let bound = || {
         let kind = Type::STREAM.nonblocking().cloexec();
         let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;

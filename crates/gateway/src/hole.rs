@@ -1,9 +1,10 @@
-//! Pinholes in user space: a door is a leased port, and who comes through it first, if it is the
-//! right peer, is joined with the other side. Once.
+//! Pinholes. In clear on a router the kernel lets data through; else a door is a leased port, and
+//! who comes through it first, if it is the right peer, is joined with the other side. Once.
 //!
 //! When a pinhole may open and must close is the relay machine's to say.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,12 +20,14 @@ use tokio::time::timeout;
 use twoport_net::data::dial::{self, From};
 use twoport_net::data::listen::accept_from;
 use twoport_net::data::ports::{Lease, Ports};
+use twoport_net::nft::{Pin, Pinhole, Router};
 use twoport_net::tls::connect::Guard;
 use twoport_proto::data::is_client;
 use twoport_proto::reason::Reason;
 use twoport_proto::relay::{Doors, Hole, HoleId, LIFETIME, Legs, Side};
 
 use crate::carry::{Cover, carry};
+use crate::seat;
 use crate::upstream::Sparing;
 
 /// What both ends of a session's data connections need.
@@ -36,6 +39,11 @@ pub(crate) struct Ends {
     /// The server, and the gateway's own address on its leg.
     pub(crate) server: SocketAddr,
     pub(crate) server_local: IpAddr,
+    /// The server's address as the client knows it, and the client's as the server does.
+    pub(crate) server_seen: IpAddr,
+    pub(crate) client_seen: IpAddr,
+    /// The rules of the router that it stands on.
+    pub(crate) router: Option<Router>,
     /// TLS towards the client, bound to this session.
     pub(crate) accept: Option<Arc<ServerConfig>>,
     /// TLS towards the server, once its leg has it.
@@ -54,6 +62,8 @@ pub(crate) struct Holes {
     /// Those that wait for somebody: each ends when its sender is dropped, unless it is joined.
     waiting: HashMap<HoleId, oneshot::Sender<()>>,
     used: UnboundedSender<HoleId>,
+    /// What the kernel lets in.
+    pins: HashMap<HoleId, Vec<Pinhole>>,
 }
 
 /// Doors that nobody gets through yet: who connects waits in the queue of the port.
@@ -65,37 +75,60 @@ struct Prepared {
 
 impl Holes {
     pub(crate) fn new(ends: Arc<Ends>, used: UnboundedSender<HoleId>) -> Self {
-        Self { ends, prepared: HashMap::new(), waiting: HashMap::new(), used }
+        Self { ends, prepared: HashMap::new(), waiting: HashMap::new(), used, pins: HashMap::new() }
     }
 
     /// Leases a door for each side that dials.
     pub(crate) fn prepare(&mut self, id: HoleId, hole: Hole) -> Result<Doors, Reason> {
+        if let Some((doors, pin)) = self.ends.through_the_kernel(hole)? {
+            self.pins.insert(id, vec![pin]);
+            return Ok(doors);
+        }
         let lease = |side, local| match side {
             Side::Dials => self.ends.ports.lease(local).map(Some).map_err(|error| error.reason),
             Side::Listens(_) => Ok(None),
         };
         let client = lease(hole.client, self.ends.client_local)?;
         let server = lease(hole.server, self.ends.server_local)?;
-        let door = |lease: &Option<Lease>, local| {
-            lease.as_ref().map(|lease| SocketAddr::new(local, lease.port()))
+        let ends = &self.ends;
+        let door = |lease: &Option<Lease>, seen| {
+            lease.as_ref().map(|lease| SocketAddr::new(seen, lease.port()))
         };
         let doors = Doors {
-            client: door(&client, self.ends.client_local),
-            server: door(&server, self.ends.server_local),
+            client: door(&client, ends.server_seen),
+            server: door(&server, ends.client_seen),
         };
+        let mut pins = Vec::new();
+        for (door, peer, local) in [
+            (doors.client, ends.client, ends.client_local),
+            (doors.server, ends.server.ip(), ends.server_local),
+        ] {
+            if let (Some(router), Some(door)) = (&ends.router, door) {
+                let to = Some(SocketAddr::new(local, door.port())).filter(|to| *to != door);
+                pins.push(router.reserve(Pin { peer, door }, to).ok_or(Reason::DataListenFailed)?);
+            }
+        }
+        self.pins.insert(id, pins);
         self.prepared.insert(id, Prepared { hole, client, server });
         Ok(doors)
     }
 
     /// Opens what was prepared; what is open already stays so. A pinhole through which the gateway
     /// itself connects waits for [`dial`](Self::dial).
-    pub(crate) fn commit(&mut self, id: HoleId) {
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn commit(&mut self, id: HoleId) -> io::Result<()> {
+        for pin in self.pins.get_mut(&id).into_iter().flatten() {
+            pin.open(LIFETIME)?;
+        }
         let is_dialled = |Prepared { hole, .. }: &Prepared| {
             matches!((hole.client, hole.server), (Side::Listens(_), Side::Listens(_)))
         };
         if !self.prepared.get(&id).is_some_and(is_dialled) {
             self.dial(id);
         }
+        Ok(())
     }
 
     /// Lets data through.
@@ -110,13 +143,74 @@ impl Holes {
 
     /// Somebody came through: what flows is no longer a pinhole's matter.
     pub(crate) fn used(&mut self, id: HoleId) {
+        self.pins.remove(&id);
         self.waiting.remove(&id);
     }
 
     /// Lets nobody through any more. Who has come through already is not touched.
     pub(crate) fn close(&mut self, id: HoleId) {
+        self.pins.remove(&id);
         self.prepared.remove(&id);
         self.waiting.remove(&id);
+    }
+}
+
+impl Ends {
+    /// The cheapest way: data in clear between two peers of one family need nothing but a rule. None
+    /// where that is not so.
+    fn through_the_kernel(&self, hole: Hole) -> Result<Option<(Doors, Pinhole)>, Reason> {
+        let private = *lock(&self.private);
+        let is_translated = self.client.is_ipv4() != self.server.is_ipv4();
+        let Some(router) = &self.router else { return Ok(None) };
+        if private.client || private.server || is_translated {
+            return Ok(None);
+        }
+        let (peer, listening, seen) = match (hole.client, hole.server) {
+            (Side::Dials, Side::Listens(server)) => (self.client, server, self.server_seen),
+            (Side::Listens(client), Side::Dials) => (self.server.ip(), client, self.client_seen),
+            _ => return Ok(None),
+        };
+        let pin = self.pin(router, peer, listening, seen).ok_or(Reason::PassiveRangeFull)?;
+        let door = Some(pin.door());
+        let doors = match hole.client {
+            Side::Dials => Doors { client: door, server: None },
+            Side::Listens(_) => Doors { client: None, server: door },
+        };
+        Ok(Some((doors, pin)))
+    }
+
+    /// Connects to a peer that listens, which sees `seen`.
+    async fn dial(&self, at: SocketAddr, local: IpAddr, seen: IpAddr) -> Result<TcpStream, Reason> {
+        if self.router.is_none() || seen == local {
+            let from = From { address: local, port: None };
+            return dial::dial(at, from, LIFETIME).await.map_err(|error| error.reason);
+        }
+        let connected = seat::connect(self.router.as_ref(), at, Some(seen), LIFETIME).await;
+        connected.map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => Reason::DataRefused,
+            io::ErrorKind::TimedOut => Reason::DataDialTimeout,
+            _ => Reason::DataUnreachable,
+        })
+    }
+
+    /// A door for a peer at the address that it knows: with the listener's own port if that is free.
+    fn pin(
+        &self,
+        router: &Router,
+        peer: IpAddr,
+        listening: SocketAddr,
+        seen: IpAddr,
+    ) -> Option<Pinhole> {
+        /// Doors are many and tried at random.
+        const TRIES: usize = 64;
+        let to = Some(listening).filter(|listening| listening.ip() != seen);
+        let own = std::iter::once(listening.port());
+        let others = (0..TRIES).filter_map(|_| self.ports.any());
+        let ports: Box<dyn Iterator<Item = u16>> =
+            if to.is_some() { Box::new(own.chain(others)) } else { Box::new(own) };
+        ports
+            .into_iter()
+            .find_map(|port| router.reserve(Pin { peer, door: SocketAddr::new(seen, port) }, to))
     }
 }
 
@@ -160,12 +254,10 @@ async fn join(
     prepared: Prepared,
     mut closed: oneshot::Receiver<()>,
 ) -> Option<Result<(TcpStream, TcpStream), Reason>> {
-    let from = |address| From { address, port: None };
-    let to_client = |at| dial::dial(at, from(ends.client_local), LIFETIME);
-    let to_server = |at| dial::dial(at, from(ends.server_local), LIFETIME);
-    let both = |client: Result<TcpStream, dial::DialError>, server| {
-        let refused = |error: dial::DialError| error.reason;
-        Ok((client.map_err(refused)?, Result::map_err(server, refused)?))
+    let to_client = |at| ends.dial(at, ends.client_local, ends.server_seen);
+    let to_server = |at| ends.dial(at, ends.server_local, ends.client_seen);
+    let both = |client: Result<TcpStream, Reason>, server: Result<TcpStream, Reason>| {
+        Ok((client?, server?))
     };
     let Prepared { hole, client, server } = prepared;
     match (hole.client, hole.server, client, server) {

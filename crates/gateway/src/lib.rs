@@ -2,17 +2,19 @@
 //! the relay machine of `twoport-proto`, and carries the data connections that the machine lets
 //! through, TLS included where it holds a certificate.
 //!
-//! It decides nothing about the protocol itself, and it changes no rule of the host's firewall: it
-//! is the reverse proxy, which needs no privileges.
+//! It decides nothing about the protocol itself, and it changes no rule of the host's firewall. In
+//! front of servers it needs no privileges; on a router it has rules of its own.
 
 mod carry;
 mod config;
 mod gateway;
 mod hole;
 mod log;
+mod seat;
 mod session;
 mod upstream;
 
 pub use config::{ClientTls, Config};
 pub use gateway::{Gateway, Stop};
+pub use seat::{IMPLICIT, Seat, Taken};
 pub use twoport_proto::relay::{Auth, Mode, Policy, Upstream};

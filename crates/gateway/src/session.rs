@@ -4,6 +4,7 @@
 //! It reads no line and knows no verb.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,6 +28,7 @@ use twoport_proto::time::Time;
 use crate::gateway::Shared;
 use crate::hole::{Ends, Holes, farewell, lock};
 use crate::log::{self, Who};
+use crate::seat::{self, IMPLICIT};
 use crate::upstream;
 
 /// How often TCP probes a quiet control connection. Origin: the server's keep-alive.
@@ -68,9 +70,12 @@ pub(crate) async fn run(
 ) {
     // Else it is gone already.
     let Ok(address) = client.peer_addr() else { return };
-    let config = &shared.config;
-    let patience = config.connect_timeout;
-    let (server, host) = match upstream::connect(&config.servers, address.ip(), patience).await {
+    let Ok(local) = client.local_addr() else { return };
+    let taken = if shared.router.is_some() { seat::meant(&client) } else { None };
+    let meant = taken.unwrap_or(local);
+    let is_implicit = shared.config.client_tls.is_some() && meant.port() == IMPLICIT;
+    let connected = upstream::connect(&shared, address.ip(), meant).await;
+    let (server, host) = match connected {
         Ok(connected) => connected,
         Err(error) => {
             tracing::warn!(target: "twoport", session = number, client = %address.ip(), %error, "no server");
@@ -79,8 +84,11 @@ pub(crate) async fn run(
             return farewell(client, &bytes).await;
         }
     };
-    match Session::new(shared, number, client, server, host) {
-        Ok(session) => session.serve(stop).await,
+    match Session::new(shared, number, (client, meant), server, host) {
+        Ok(mut session) => match session.begin(is_implicit).await {
+            Ok(()) => session.serve(stop).await,
+            Err(reason) => session.close(reason).await,
+        },
         Err(error) => {
             tracing::warn!(target: "twoport", session = number, %error, "the session cannot begin");
         }
@@ -91,10 +99,11 @@ impl Session {
     fn new(
         shared: Arc<Shared>,
         number: u64,
-        client: TcpStream,
-        server: ControlStream,
+        (client, meant): (TcpStream, SocketAddr),
+        server: TcpStream,
         host: String,
     ) -> io::Result<Self> {
+        let server = ControlStream::new(server, KEEP_ALIVE)?;
         let client = ControlStream::new(client, KEEP_ALIVE)?;
         let who = Who { session: number, client: client.peer(), server: server.peer() };
         let tls = match &shared.config.client_tls {
@@ -104,7 +113,14 @@ impl Session {
             }
             None => None,
         };
+        let client_seen = match &shared.router {
+            Some(router) => router.seen(server.local(), server.peer()),
+            None => server.local(),
+        };
         let ends = Arc::new(Ends {
+            server_seen: meant.ip().to_canonical(),
+            client_seen: client_seen.ip(),
+            router: shared.router.clone(),
             ports: shared.ports.clone(),
             client: client.peer().ip(),
             client_local: client.local().ip(),
@@ -134,6 +150,19 @@ impl Session {
             greeting_expected: true,
             has_ended: false,
         })
+    }
+
+    /// TLS from the first byte, on both legs.
+    async fn begin(&mut self, is_implicit: bool) -> Result<(), Reason> {
+        if is_implicit {
+            self.secure(Leg::Server).await?;
+            self.secure(Leg::Client).await?;
+            let both = Legs { client: true, server: true };
+            *lock(&self.ends.private) = both;
+            let legs = relay::Ends { client: self.client.peer(), server: self.server.peer() };
+            self.relay = Relay::new(legs, both, self.shared.config.policy.clone());
+        }
+        Ok(())
     }
 
     async fn serve(mut self, mut stop: watch::Receiver<bool>) {
@@ -218,7 +247,11 @@ impl Session {
                 let doors = self.holes.prepare(id, hole);
                 self.relay.handle(now(), Input::Prepared(id, doors));
             }
-            Effect::Commit(id) => self.holes.commit(id),
+            Effect::Commit(id) => {
+                if let Err(error) = self.holes.commit(id) {
+                    tracing::warn!(target: "twoport", session = self.who.session, %error, "a pinhole cannot be opened");
+                }
+            }
             Effect::Dial(id) => self.holes.dial(id),
             Effect::Close(id, _) => self.holes.close(id),
             Effect::Secure(leg) => {
@@ -254,8 +287,9 @@ impl Session {
                 self.client.secure(|tcp| accept::control(tcp, config, HANDSHAKE)).await
             }
             Leg::Server => {
+                let host = self.shared.config.server_name.as_ref().unwrap_or(&self.host);
                 let versions = self.shared.sparing.versions(self.who.server);
-                let guard = Guard::new(&self.host, &self.shared.config.trust, None, versions)
+                let guard = Guard::new(host, &self.shared.config.trust, None, versions)
                     .map_err(|error| error.reason)?;
                 *lock(&self.ends.connect) = Some(guard.clone());
                 self.server.secure(|tcp| async move { guard.connect(tcp, HANDSHAKE).await }).await

@@ -7,12 +7,14 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
-use std::time::Duration;
 
-use twoport_net::control::ControlStream;
+use tokio::net::TcpStream;
+
 use twoport_net::tls::connect::Versions;
 
+use crate::gateway::Shared;
 use crate::hole::lock;
+use crate::seat::{self, IMPLICIT, Seat};
 
 /// Servers with which TLS 1.2 is spoken: they give few tickets of TLS 1.3, a session of which is
 /// resumed once for each ticket, and refuse data connections that resume none. A session of TLS 1.2
@@ -44,18 +46,26 @@ impl Sparing {
     }
 }
 
-/// A connection to one of `servers`, and the name under which its certificate is looked for.
+/// A connection to whom the client `meant`, or where that is this host to one of its servers, and the name under which its certificate is looked for.
 ///
 /// # Errors
 /// None of them can be reached: what the last one said.
 pub(crate) async fn connect(
-    servers: &[String],
+    shared: &Shared,
     client: IpAddr,
-    patience: Duration,
-) -> io::Result<(ControlStream, String)> {
+    meant: SocketAddr,
+) -> io::Result<(TcpStream, String)> {
+    let servers = &shared.config.servers;
+    let seen = match &shared.config.seat {
+        Seat::Reverse => None,
+        Seat::Client(_) | Seat::Server(_) => Some(client.to_canonical()),
+    };
+    if shared.router.is_some() && !seat::is_own(meant.ip()) {
+        return Ok((dial(shared, meant, seen).await?, meant.ip().to_string()));
+    }
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "no server is configured");
     for server in in_turn(servers, client) {
-        match connect_one(server, patience).await {
+        match connect_one(shared, server, meant.port(), seen).await {
             Ok(stream) => return Ok((stream, host(server).to_owned())),
             Err(error) => {
                 tracing::warn!(target: "twoport", server, %error, "the server cannot be reached");
@@ -75,15 +85,29 @@ fn in_turn(servers: &[String], client: IpAddr) -> impl Iterator<Item = &String> 
     servers.iter().cycle().skip(first).take(servers.len())
 }
 
-async fn connect_one(server: &str, patience: Duration) -> io::Result<ControlStream> {
+async fn connect_one(
+    shared: &Shared,
+    server: &str,
+    dialled: u16,
+    seen: Option<IpAddr>,
+) -> io::Result<TcpStream> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in tokio::net::lookup_host(server).await? {
-        match ControlStream::dial(address, None, patience).await {
+    for mut address in tokio::net::lookup_host(server).await? {
+        // Who begins with TLS wants the server's port for that.
+        if dialled == IMPLICIT {
+            address.set_port(IMPLICIT);
+        }
+        match dial(shared, address, seen).await {
             Ok(stream) => return Ok(stream),
             Err(error) => failure = error,
         }
     }
     Err(failure)
+}
+
+async fn dial(shared: &Shared, target: SocketAddr, seen: Option<IpAddr>) -> io::Result<TcpStream> {
+    let patience = shared.config.connect_timeout;
+    seat::connect(shared.router.as_ref(), target, seen, patience).await
 }
 
 /// The host of `host:port`, without the brackets of IPv6.

@@ -16,7 +16,7 @@ use twoport_client::{
     Config as Client, GetOptions, Mode, Outcome, Policy as ClientPolicy, PutOptions, Session, Tls,
     Trust, Url,
 };
-use twoport_gateway::{Auth, ClientTls, Config, Gateway, Policy, Stop, Upstream};
+use twoport_gateway::{Auth, ClientTls, Config, Gateway, Policy, Seat, Stop, Upstream};
 use twoport_lab::foreign::clients::{
     Client as Foreign, Mode as ForeignMode, Outcome as Foreigner, Security as ForeignTls, Site,
     skipped,
@@ -49,10 +49,12 @@ impl Running {
 fn start(server: &Server, policy: Policy, paper: Option<&Paper>, first_port: u16) -> Running {
     let client_tls = paper.map(|paper| ClientTls::read(&paper.certificate, &paper.key).unwrap());
     let config = Config {
+        seat: Seat::Reverse,
         listen: vec![(HOST, 0).into()],
         servers: vec![server.address.to_string()],
         policy,
         client_tls,
+        server_name: None,
         trust: trust::Trust::Anybody,
         data_ports: first_port..=first_port + 99,
         max_sessions: 100,
@@ -60,7 +62,7 @@ fn start(server: &Server, policy: Policy, paper: Option<&Paper>, first_port: u16
         idle_timeout: Duration::from_secs(60),
     };
     let gateway = Gateway::bind(config).unwrap();
-    let (address, stop) = (gateway.addresses()[0], gateway.stop());
+    let (address, stop) = (*gateway.addresses().first().unwrap(), gateway.stop());
     Running { address, stop, task: tokio::spawn(gateway.run()) }
 }
 

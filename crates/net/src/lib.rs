@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+mod conntrack;
 pub mod control;
 pub mod data;
 pub mod mapping;

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use twoport_networks::play::clients::Client;
 use twoport_networks::play::servers::Server;
-use twoport_networks::play::{Cell, Mode, Operation, Order, Outcome, Programs, Protection, play};
+use twoport_networks::play::{
+    Cell, Gateways, Mode, Operation, Order, Outcome, Programs, Protection, play,
+};
 use twoport_networks::side::{End, Side};
 use twoport_networks::{Family, Topology, missing};
 
@@ -53,6 +55,7 @@ fn played(order: &Order) -> Option<Vec<Cell>> {
 
 fn order(server: &str, client: &str, family: Family) -> Order {
     Order {
+        gateways: Gateways::default(),
         programs: programs(),
         topologies: each_side(),
         server: Server::named(server).unwrap(),

@@ -73,6 +73,12 @@ impl Ports {
         self.total
     }
 
+    /// Any port that is free now. It is not taken: for doors that need no socket.
+    #[must_use]
+    pub fn any(&self) -> Option<u16> {
+        self.with_free(|free| free.get(random_below(free.len())?).copied())
+    }
+
     /// Listens at `address` on a free port of the ledger, never on another.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! Messages to the kernel's nftables: a batch of them is carried out whole or not at all.
+//! Messages to the kernel's netfilter: a batch for nftables, carried out whole or not at all, and
+//! single ones.
 //!
 //! It knows how they are laid out, and nothing of what they mean (`linux/netfilter/nfnetlink.h`).
 
@@ -17,48 +18,55 @@ const CREATE: u16 = 0x400;
 const APPEND: u16 = 0x800;
 const NESTED: u16 = 0x8000;
 const ERROR: u16 = 2;
+const DONE: u16 = 3;
+const DUMP: u16 = 0x300;
 
 /// The family `inet`: IPv4 and IPv6.
-pub(super) const INET: u8 = 1;
+pub(crate) const INET: u8 = 1;
+
+/// Family, version and resource of a batch's begin and end, of which the subsystem counts.
+const BRACKET: [u8; 4] = [0, 0, 0, 10];
 
 /// What a message is to do (`NFT_MSG_*`).
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Verb {
+pub(crate) enum Verb {
     NewTable = 0,
     NewChain = 3,
     NewRule = 6,
+    DeleteTable = 2,
     NewSet = 9,
     NewElement = 12,
     DeleteElement = 14,
+    NewObject = 18,
 }
 
 /// Attributes, one behind the other, each padded to four bytes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Attributes(Vec<u8>);
+pub(crate) struct Attributes(Vec<u8>);
 
 impl Attributes {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    pub(super) fn bytes(self, kind: u16, value: &[u8]) -> Self {
+    pub(crate) fn bytes(self, kind: u16, value: &[u8]) -> Self {
         self.put(kind, value)
     }
 
     /// With its NUL.
-    pub(super) fn text(self, kind: u16, value: &str) -> Self {
+    pub(crate) fn text(self, kind: u16, value: &str) -> Self {
         self.put(kind, &[value.as_bytes(), &[0]].concat())
     }
 
-    pub(super) fn number(self, kind: u16, value: u32) -> Self {
+    pub(crate) fn number(self, kind: u16, value: u32) -> Self {
         self.put(kind, &value.to_be_bytes())
     }
 
-    pub(super) fn long(self, kind: u16, value: u64) -> Self {
+    pub(crate) fn long(self, kind: u16, value: u64) -> Self {
         self.put(kind, &value.to_be_bytes())
     }
 
-    pub(super) fn nest(self, kind: u16, inner: &Self) -> Self {
+    pub(crate) fn nest(self, kind: u16, inner: &Self) -> Self {
         self.put(kind | NESTED, &inner.0)
     }
 
@@ -74,13 +82,13 @@ impl Attributes {
 
 /// A connection to the kernel. A table that it owns is gone when it closes.
 #[derive(Debug)]
-pub(super) struct Netlink {
+pub(crate) struct Netlink {
     socket: OwnedFd,
     sequence: u32,
 }
 
 impl Netlink {
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let socket = rustix::net::socket_with(
             AddressFamily::NETLINK,
             SocketType::RAW,
@@ -92,20 +100,20 @@ impl Netlink {
     }
 
     /// Carries out all of `messages` or none.
-    pub(super) fn commit(&mut self, messages: &[(Verb, Attributes)]) -> io::Result<()> {
+    pub(crate) fn commit(&mut self, messages: &[(Verb, Attributes)]) -> io::Result<()> {
         let none = Attributes::new();
         let mut batch = Vec::new();
         self.sequence = self.sequence.wrapping_add(1);
-        put(&mut batch, BATCH_BEGIN, REQUEST, self.sequence, &none);
+        put(&mut batch, BATCH_BEGIN, REQUEST, self.sequence, BRACKET, &none);
         for (verb, attributes) in messages {
             self.sequence = self.sequence.wrapping_add(1);
             let kind = (SUBSYSTEM << 8) | *verb as u16;
             let flags = REQUEST | ACK | CREATE | APPEND;
-            put(&mut batch, kind, flags, self.sequence, attributes);
+            put(&mut batch, kind, flags, self.sequence, [INET, 0, 0, 0], attributes);
         }
         let last = self.sequence;
         self.sequence = self.sequence.wrapping_add(1);
-        put(&mut batch, BATCH_END, REQUEST, self.sequence, &none);
+        put(&mut batch, BATCH_END, REQUEST, self.sequence, BRACKET, &none);
         rustix::net::send(&self.socket, &batch, SendFlags::empty())?;
         self.acknowledged(last)
     }
@@ -130,13 +138,79 @@ impl Netlink {
         }
     }
 
+    /// One message of any subsystem, and what comes back, from behind its header.
+    pub(crate) fn ask(
+        &mut self,
+        kind: u16,
+        more: u16,
+        family: u8,
+        attributes: &Attributes,
+    ) -> io::Result<Vec<u8>> {
+        let mut message = Vec::new();
+        self.sequence = self.sequence.wrapping_add(1);
+        let flags = REQUEST | ACK | more;
+        put(&mut message, kind, flags, self.sequence, [family, 0, 0, 0], attributes);
+        rustix::net::send(&self.socket, &message, SendFlags::empty())?;
+        let mut found = Vec::new();
+        self.answers(self.sequence, |body| {
+            if found.is_empty() {
+                found = body.get(4..).unwrap_or_default().to_vec();
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Family and attributes of all objects of a kind in nftables.
+    pub(crate) fn list(&mut self, kind: u16) -> io::Result<Vec<(u8, Vec<u8>)>> {
+        let mut message = Vec::new();
+        self.sequence = self.sequence.wrapping_add(1);
+        let kind = (SUBSYSTEM << 8) | kind;
+        put(&mut message, kind, REQUEST | DUMP, self.sequence, [0; 4], &Attributes::new());
+        rustix::net::send(&self.socket, &message, SendFlags::empty())?;
+        let mut found = Vec::new();
+        self.answers(self.sequence, |body| {
+            if let Some((&[family, ..], rest)) = body.split_first_chunk::<4>() {
+                found.push((family, rest.to_vec()));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Reads until the end of the answer with this number.
+    fn answers(&self, wanted: u32, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut space = vec![0; 64 * 1024];
+        loop {
+            let received = rustix::net::recv(&self.socket, &mut *space, RecvFlags::DONTWAIT)?;
+            let mut rest = space.get(..received.0).unwrap_or_default();
+            while let Some((length, kind, sequence, error)) = answer(rest) {
+                let is_ours = sequence == wanted;
+                match kind {
+                    ERROR if is_ours && error != 0 => {
+                        return Err(io::Error::from_raw_os_error(error.saturating_neg()));
+                    }
+                    ERROR | DONE if is_ours => return Ok(()),
+                    _ if is_ours => each(rest.get(16..length).unwrap_or_default()),
+                    _ => {}
+                }
+                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+    }
+
     fn drain(&self) {
         let mut space = [0; 8192];
         while rustix::net::recv(&self.socket, &mut space, RecvFlags::DONTWAIT).is_ok() {}
     }
 }
 
-fn put(batch: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, attributes: &Attributes) {
+fn put(
+    batch: &mut Vec<u8>,
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    header: [u8; 4],
+    attributes: &Attributes,
+) {
     const HEADER: usize = 20;
     let length = u32::try_from(HEADER + attributes.0.len()).unwrap_or(u32::MAX);
     batch.extend(length.to_ne_bytes());
@@ -144,12 +218,22 @@ fn put(batch: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, attributes: &A
     batch.extend(flags.to_ne_bytes());
     batch.extend(sequence.to_ne_bytes());
     batch.extend(0_u32.to_ne_bytes());
-    // Of the begin and the end it is the subsystem that counts.
-    let is_bracket = matches!(kind, BATCH_BEGIN | BATCH_END);
-    let resource = if is_bracket { SUBSYSTEM } else { 0 };
-    batch.extend([if is_bracket { 0 } else { INET }, 0]);
-    batch.extend(resource.to_be_bytes());
+    batch.extend(header);
     batch.extend(&attributes.0);
+}
+
+/// The value of the first attribute of a kind.
+pub(crate) fn find(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    let mut rest = attributes;
+    loop {
+        let (&[a, b, c, d], _) = rest.split_first_chunk::<4>()?;
+        let length = usize::from(u16::from_ne_bytes([a, b]));
+        let kind = u16::from_ne_bytes([c, d]) & !(NESTED | 0x4000);
+        if kind == wanted {
+            return rest.get(4..length);
+        }
+        rest = rest.get(length.max(4).next_multiple_of(4)..)?;
+    }
 }
 
 /// Length, kind, number and error of the first message.
@@ -164,6 +248,15 @@ fn answer(bytes: &[u8]) -> Option<(usize, u16, u32, i32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_attribute_is_found_behind_others() {
+        let all = Attributes::new().bytes(1, &[7]).nest(2, &Attributes::new().text(3, "ab"));
+        let inner = find(&all.0, 2).unwrap();
+        assert_eq!(find(inner, 3), Some(&b"ab\0"[..]));
+        assert_eq!((find(&all.0, 1), find(&all.0, 4)), (Some(&[7][..]), None));
+        assert_eq!(find(&[1, 2, 3], 1), None);
+    }
 
     #[test]
     fn attributes_are_padded_and_nested() {

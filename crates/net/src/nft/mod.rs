@@ -1,13 +1,17 @@
-//! The own host's firewall: a range of ports is closed, and a single (peer, port) opened for as long
+//! The own host's nftables. [`Router`] has the rules of a gateway; the rest is the own host's
+//! firewall: a range of ports is closed, and a single (peer, port) opened for as long
 //! as one connection is awaited there.
 //!
-//! It has a table of its own and touches no other. What another table drops stays dropped: nothing
+//! Each has a table of its own and touches no other. What another table drops stays dropped: nothing
 //! in one base chain overrides a drop in another, so that a host's own rules must let the range in,
 //! and this closes it. The table is owned by our netlink socket (Linux 5.12): it is gone when the
 //! process is, however it ended. It needs `CAP_NET_ADMIN`.
 
-mod message;
+pub(crate) mod message;
+mod router;
+mod routing;
 mod rules;
+mod words;
 
 use std::collections::HashMap;
 use std::io;
@@ -18,6 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use message::Netlink;
+
+pub use router::{Disguise, Interception, Pin, Pinhole, Router};
 
 /// A range of ports that is closed as long as this or a clone of it lives.
 #[derive(Clone, Debug)]

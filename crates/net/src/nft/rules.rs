@@ -8,6 +8,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::message::{Attributes, Verb};
+use super::words::{
+    FIRST, FIRST_OF_FOUR, Header, equal, expression, meta, payload, value, verdict,
+};
 
 /// The chain at the hook `input`.
 const CHAIN: &str = "input";
@@ -50,7 +53,7 @@ impl Family {
     }
 
     /// `NFPROTO_IPV4` or `NFPROTO_IPV6`.
-    const fn protocol(self) -> u8 {
+    pub(super) const fn protocol(self) -> u8 {
         match self {
             Self::V4 => 2,
             Self::V6 => 10,
@@ -123,10 +126,6 @@ fn element(
     Attributes::new().text(1, table).text(2, set).nest(3, &Attributes::new().nest(1, &element))
 }
 
-/// The registers: the first of 16 bytes, and those of 4 bytes that it is made of, from 8 on.
-const FIRST: u32 = 1;
-const FIRST_OF_FOUR: u32 = 8;
-
 fn rule(table: &str, parts: [Vec<Attributes>; 4]) -> Attributes {
     let expressions = parts
         .into_iter()
@@ -173,36 +172,4 @@ fn is_open(family: Family) -> Vec<Attributes> {
         payload(Header::Transport, 2, 2, behind),
         expression("lookup", &lookup),
     ]
-}
-
-#[derive(Clone, Copy)]
-enum Header {
-    Network = 1,
-    Transport = 2,
-}
-
-fn verdict(code: u32) -> Vec<Attributes> {
-    let verdict = Attributes::new().nest(2, &Attributes::new().number(1, code));
-    vec![expression("immediate", &Attributes::new().number(1, 0).nest(2, &verdict))]
-}
-
-fn meta(key: u32) -> Attributes {
-    expression("meta", &Attributes::new().number(1, FIRST).number(2, key))
-}
-
-fn payload(header: Header, offset: u32, length: u32, register: u32) -> Attributes {
-    let from = Attributes::new().number(1, register).number(2, header as u32);
-    expression("payload", &from.number(3, offset).number(4, length))
-}
-
-fn equal(bytes: &[u8]) -> Attributes {
-    expression("cmp", &Attributes::new().number(1, FIRST).number(2, 0).nest(3, &value(bytes)))
-}
-
-fn value(bytes: &[u8]) -> Attributes {
-    Attributes::new().bytes(1, bytes)
-}
-
-fn expression(name: &str, data: &Attributes) -> Attributes {
-    Attributes::new().text(1, name).nest(2, data)
 }

@@ -5,6 +5,7 @@
 
 pub mod clients;
 pub mod errand;
+mod gateways;
 mod paper;
 mod programs;
 mod run;
@@ -12,6 +13,7 @@ pub mod servers;
 
 use std::time::Duration;
 
+pub use self::gateways::Gateways;
 pub use self::paper::Paper;
 pub use self::programs::Programs;
 pub use self::run::{Order, play};

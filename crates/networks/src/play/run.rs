@@ -19,7 +19,7 @@ use twoport_proto::text::escape;
 use super::clients::{Client, Said};
 use super::errand::Errand;
 use super::servers::{DAEMON, IMPLICIT, Server, Site};
-use super::{Cell, Mode, Operation, Outcome, Paper, Programs, Protection};
+use super::{Cell, Gateways, Mode, Operation, Outcome, Paper, Programs, Protection};
 use crate::address::Family;
 use crate::network::Network;
 use crate::process::Process;
@@ -57,6 +57,8 @@ pub struct Order {
     pub modes: Vec<Mode>,
     /// Which operations.
     pub operations: Vec<Operation>,
+    /// Gateways in the boxes.
+    pub gateways: Gateways,
     /// Networks at a time.
     pub jobs: usize,
     /// How long a client waits for a reply or a connection, where it can be told; a cell that takes
@@ -179,6 +181,9 @@ impl<'a> Stage<'a> {
         let mut stage =
             Self { order, topology, network, paper, content, root, work, servers: Vec::new() };
         stage.start()?;
+        let (programs, work) = (&order.programs, stage.work.path());
+        let gateways = order.gateways.start(&stage.network, programs, &stage.paper, work)?;
+        stage.servers.extend(gateways);
         Ok(stage)
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 use tokio::signal::unix::{SignalKind, signal};
 
-use twoport_gateway::{Auth, ClientTls, Config, Gateway, Policy, Upstream};
+use twoport_gateway::{Auth, ClientTls, Config, Gateway, IMPLICIT, Policy, Seat, Taken, Upstream};
 use twoport_net::tls::connect::certificates;
 use twoport_net::tls::trust::Trust;
 use twoport_proto::verb::Permissions;
@@ -19,6 +19,7 @@ use twoport_server::config::value::Value as _;
 use twoport_server::config::words::LogFormat;
 
 use super::exit::Exit;
+use super::output::data;
 use super::{Failure, Outcome, log};
 
 /// The port of FTP (RFC 959 §8).
@@ -30,6 +31,10 @@ const DATA_PORTS: &str = "61000-65535";
 /// Relays until a signal says otherwise.
 pub(crate) fn run(matches: &ArgMatches) -> Outcome {
     let config = config(matches)?;
+    if matches.get_flag("print-rules") {
+        let none = || "# This seat needs no rules.\n".to_owned();
+        return data(&config.seat.rules().unwrap_or_else(none));
+    }
     let format = match word(matches, "log-format") {
         Some("json") => LogFormat::Json,
         _ => LogFormat::Human,
@@ -64,10 +69,11 @@ async fn relay(config: Config) -> Outcome {
 
 fn config(matches: &ArgMatches) -> Result<Config, Failure> {
     let servers: Vec<String> = texts(matches, "server").map(with_port).collect();
-    if servers.is_empty() {
+    let client_tls = client_tls(matches)?;
+    let seat = seat(matches, client_tls.is_some())?;
+    if servers.is_empty() && matches!(seat, Seat::Reverse) {
         return Err(Failure::usage("no server: name at least one with --server HOST:PORT"));
     }
-    let client_tls = client_tls(matches)?;
     let auth = match word(matches, "tls") {
         Some("terminate") => Auth::Terminate,
         Some("pass") => Auth::Pass,
@@ -102,10 +108,12 @@ fn config(matches: &ArgMatches) -> Result<Config, Failure> {
         if matches.get_flag("read-only") { Permissions::READ_ONLY } else { Permissions::ALL };
     let policy = Policy { auth, upstream, permissions, ..Policy::default() };
     Ok(Config {
-        listen: listen(matches)?,
+        listen: listen(matches, &seat)?,
+        seat,
         servers,
         policy,
         client_tls,
+        server_name: word(matches, "upstream-name").map(str::to_owned),
         trust: trust(matches)?,
         data_ports: data_ports(matches)?,
         // Origin: the server's max-sessions.
@@ -117,7 +125,37 @@ fn config(matches: &ArgMatches) -> Result<Config, Failure> {
     })
 }
 
-fn listen(matches: &ArgMatches) -> Result<Vec<SocketAddr>, Failure> {
+/// Where it stands, and what it takes there.
+fn seat(matches: &ArgMatches, has_certificate: bool) -> Result<Seat, Failure> {
+    let mut ports = ports(matches)?;
+    if ports.is_empty() {
+        ports = if has_certificate { vec![PORT, IMPLICIT] } else { vec![PORT] };
+    }
+    let taken = |interface| Taken { interface: word(matches, interface).map(str::to_owned), ports };
+    let (seat, foreign) = match word(matches, "seat") {
+        Some("client") => (Seat::Client(taken("lan")), "wan"),
+        Some("server") => (Seat::Server(taken("wan")), "lan"),
+        _ => (Seat::Reverse, "lan"),
+    };
+    let seatless = matches!(seat, Seat::Reverse) && word(matches, "wan").is_some();
+    let both = ["lan", "wan"].iter().all(|interface| word(matches, interface).is_some());
+    if (word(matches, foreign).is_some() && !both) || seatless {
+        let what = "--lan goes with --seat client, --wan with --seat server";
+        return Err(Failure::usage(what));
+    }
+    Ok(seat)
+}
+
+fn ports(matches: &ArgMatches) -> Result<Vec<u16>, Failure> {
+    let wrong = |text: &str| format!("--port: {text:?} is no port; write 1 to 65535");
+    let port = |text: &str| match text.parse() {
+        Ok(0) | Err(_) => Err(Failure::usage(wrong(text))),
+        Ok(port) => Ok(port),
+    };
+    texts(matches, "port").map(port).collect()
+}
+
+fn listen(matches: &ArgMatches, seat: &Seat) -> Result<Vec<SocketAddr>, Failure> {
     let mut listen = texts(matches, "listen")
         .map(|text| {
             let wrong = || {
@@ -128,14 +166,11 @@ fn listen(matches: &ArgMatches) -> Result<Vec<SocketAddr>, Failure> {
             text.parse().map_err(|_| wrong())
         })
         .collect::<Result<Vec<SocketAddr>, _>>()?;
-    for text in texts(matches, "port") {
-        let port: u16 = text.parse().map_err(|_| {
-            Failure::usage(format!("--port: {text:?} is no port; write 1 to 65535"))
-        })?;
-        listen.extend(everywhere(port));
-    }
-    if listen.is_empty() {
-        listen.extend(everywhere(PORT));
+    if matches!(seat, Seat::Reverse) {
+        listen.extend(ports(matches)?.into_iter().flat_map(everywhere));
+        if listen.is_empty() {
+            listen.extend(everywhere(PORT));
+        }
     }
     Ok(listen)
 }

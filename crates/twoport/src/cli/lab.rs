@@ -17,7 +17,7 @@ use serde_json::json;
 
 use twoport_networks::play::clients::{CLIENTS, Client};
 use twoport_networks::play::servers::{SERVERS, Server};
-use twoport_networks::play::{Mode, Operation, Order, Programs, Protection, play};
+use twoport_networks::play::{Gateways, Mode, Operation, Order, Programs, Protection, play};
 use twoport_networks::side::{End, SIDES};
 use twoport_networks::{Family, Network, Process, Topology, missing, show};
 use twoport_proto::glob::Glob;
@@ -222,6 +222,11 @@ fn order(matches: &ArgMatches, topologies: Vec<Topology>) -> Result<Order, Failu
         protections: words(matches, "protection", Protection::ALL, Protection::named)?,
         modes: words(matches, "mode", Mode::ALL, Mode::named)?,
         operations: words(matches, "operation", Operation::ALL, Operation::named)?,
+        gateways: Gateways {
+            client: matches!(text("gateway"), Some("client" | "both")),
+            server: matches!(text("gateway"), Some("server" | "both")),
+            terminate: !matches.get_flag("gateway-passes"),
+        },
         jobs,
         patience,
     })

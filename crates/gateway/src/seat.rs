@@ -1,0 +1,155 @@
+//! Where the gateway stands: which connections it takes, whom a client meant to reach, and how each
+//! peer sees the other.
+//!
+//! It knows nothing of pinholes.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use twoport_net::data::dial::canonical;
+use twoport_net::nft::{Disguise, Interception, Router};
+
+use crate::gateway::listen;
+
+/// The port of FTP under TLS from the first byte (registered as `ftps`).
+pub const IMPLICIT: u16 = 990;
+
+/// Where a gateway stands.
+#[derive(Clone, Debug)]
+pub enum Seat {
+    /// In front of servers, under an address of its own.
+    Reverse,
+    /// On the router of the clients' network: what they send to these ports of anybody is taken.
+    Client(Taken),
+    /// On the router of the servers' network: what is sent to these ports of theirs is taken, and
+    /// they see the clients' own addresses.
+    Server(Taken),
+}
+
+/// Which control connections are taken.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    /// The interface by which they come; any.
+    pub interface: Option<String>,
+    /// The ports that clients dial.
+    pub ports: Vec<u16>,
+}
+
+impl Seat {
+    /// The rules that are put in place: none for the seat without privileges.
+    #[must_use]
+    pub fn rules(&self) -> Option<String> {
+        let (Self::Client(taken) | Self::Server(taken)) = self else { return None };
+        Some(interception(taken, None).rules())
+    }
+
+    /// Listens, and takes what it is to take.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn take(&self) -> io::Result<(Vec<TcpListener>, Option<Router>)> {
+        match self {
+            Self::Reverse => Ok((Vec::new(), None)),
+            Self::Client(taken) => {
+                let (listeners, port) = anywhere()?;
+                Ok((listeners, Some(Router::new(&interception(taken, Some(port)))?)))
+            }
+            // At the ports that were dialled, since those are open in the host's firewall.
+            Self::Server(taken) => {
+                let dialled = taken.ports.iter().flat_map(|port| everywhere(*port));
+                let dialled: io::Result<Vec<TcpListener>> = dialled.map(listen).collect();
+                let (listeners, port) = match dialled {
+                    Ok(listeners) => (listeners, None),
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                        let (listeners, port) = anywhere()?;
+                        (listeners, Some(port))
+                    }
+                    Err(error) => return Err(error),
+                };
+                Ok((listeners, Some(Router::new(&interception(taken, port))?)))
+            }
+        }
+    }
+}
+
+fn interception(taken: &Taken, to: Option<u16>) -> Interception {
+    Interception { ports: taken.ports.clone(), from: taken.interface.clone(), to }
+}
+
+fn everywhere(port: u16) -> [SocketAddr; 2] {
+    [(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
+}
+
+/// One port that both families have free.
+fn anywhere() -> io::Result<(Vec<TcpListener>, u16)> {
+    const TRIES: usize = 16;
+    let mut failure = io::Error::from(io::ErrorKind::AddrInUse);
+    for _ in 0..TRIES {
+        let v4 = listen((Ipv4Addr::UNSPECIFIED, 0).into())?;
+        let port = v4.local_addr()?.port();
+        match listen((Ipv6Addr::UNSPECIFIED, port).into()) {
+            Ok(v6) => return Ok((vec![v4, v6], port)),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// Where a client meant its connection to go, before it was taken; none if it was not.
+pub(crate) fn meant(client: &TcpStream) -> Option<SocketAddr> {
+    let socket = SockRef::from(client);
+    let local = client.local_addr().ok()?;
+    let found = match canonical(local) {
+        SocketAddr::V4(_) => socket.original_dst_v4(),
+        SocketAddr::V6(_) => socket.original_dst_v6(),
+    };
+    found.ok()?.as_socket().map(canonical)
+}
+
+/// Connects to `target`; on a router, so that it sees `seen`, unless the host hides that, too.
+///
+/// # Errors
+/// What the system says; [`io::ErrorKind::TimedOut`] after `patience`.
+pub(crate) async fn connect(
+    router: Option<&Router>,
+    target: SocketAddr,
+    seen: Option<IpAddr>,
+    patience: Duration,
+) -> io::Result<TcpStream> {
+    let socket = if target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let seen = seen.filter(|seen| seen.is_ipv4() == target.is_ipv4());
+    if let (Some(router), Some(seen)) = (router, seen) {
+        let own = own_address(target)?;
+        if own != seen {
+            socket.bind((own, 0).into())?;
+            let port = socket.local_addr()?.port();
+            router.disguise(&Disguise { target, port, seen })?;
+        }
+    }
+    match timeout(patience, socket.connect(target)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// Whether it is an address of this host.
+pub(crate) fn is_own(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
+}
+
+/// The own address that the system chooses towards a target.
+fn own_address(target: SocketAddr) -> io::Result<IpAddr> {
+    let any: SocketAddr = match target {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    // Nothing is sent.
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(target)?;
+    Ok(socket.local_addr()?.ip())
+}

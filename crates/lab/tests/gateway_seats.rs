@@ -1,0 +1,385 @@
+//! The gateway on a router, between a client and a server that are both spoken by hand: what it lets
+//! in, what it does not, and what is left of it when it is killed.
+//!
+//! It needs root; without it the tests are skipped aloud.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use twoport_lab::foreign::clients::served;
+use twoport_lab::foreign::nodes::{PATIENCE, connect, network, wait_for};
+use twoport_networks::{Family, Network, Node, Process};
+
+/// How long is knocked at a closed door.
+const KNOCK: Duration = Duration::from_millis(500);
+
+/// The outer address of the client's box, and what the server is dialled by.
+const OUTSIDE: &str = "218.2.135.1";
+
+struct Stage {
+    network: Network,
+    gateway: Process,
+    listener: TcpListener,
+    work: TempDir,
+}
+
+/// One end of a control connection.
+struct End(BufReader<TcpStream>);
+
+impl End {
+    fn new(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    #[track_caller]
+    fn hears(&mut self, wanted: &str) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        assert!(line.starts_with(wanted), "expected {wanted:?}, got {line:?}");
+        line.trim_end().to_owned()
+    }
+
+    fn says(&mut self, line: &str) {
+        self.raw(format!("{line}\r\n").as_bytes());
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.0.get_mut().write_all(bytes).unwrap();
+    }
+
+    /// Each piece in a packet of its own.
+    fn in_pieces(&mut self, line: &str, length: usize) {
+        for piece in line.as_bytes().chunks(length) {
+            self.raw(piece);
+            std::thread::park_timeout(Duration::from_millis(3));
+        }
+    }
+}
+
+impl Stage {
+    /// A gateway in a box of a network, and a port 21 on the server.
+    fn set(name: &str, seat: &[&str], node: &str) -> Option<Self> {
+        let network = network(name)?;
+        let work = TempDir::new().unwrap();
+        let log = std::fs::File::create(work.path().join("log")).unwrap();
+        let mut command = Command::new(served::program().unwrap());
+        command.arg("gateway").args(seat).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let gateway = network.node(node).unwrap().spawn(&mut command).unwrap();
+        let listener =
+            network.server().unwrap().inside(|| TcpListener::bind("0.0.0.0:21")).unwrap().unwrap();
+        let stage = Self { network, gateway, listener, work };
+        assert!(wait_for(|| stage.log().contains(" ready")), "{}", stage.log());
+        Some(stage)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.work.path().join("log")).unwrap()
+    }
+
+    fn node(&self, name: &str) -> &Node {
+        self.network.node(name).unwrap()
+    }
+
+    fn dialled(&self) -> IpAddr {
+        self.network.topology.dialled(Family::V4)
+    }
+
+    /// A session before the greeting: the client's end, the server's end.
+    fn meet(&self) -> (End, End) {
+        let to = SocketAddr::new(self.dialled(), 21);
+        let client = connect(self.node("client"), to, PATIENCE).unwrap();
+        (End::new(client), End::new(self.listener.accept().unwrap().0))
+    }
+
+    /// A session with a user.
+    fn session(&self) -> (End, End) {
+        let (mut client, mut server) = self.meet();
+        server.says("220 ready");
+        client.hears("220");
+        client.says("USER ann");
+        server.hears("USER ann");
+        server.says("230 in");
+        client.hears("230");
+        (client, server)
+    }
+
+    fn rules(&self, node: &str) -> String {
+        let listed = self.node(node).output(Command::new("nft").args(["list", "ruleset"])).unwrap();
+        String::from_utf8(listed.stdout).unwrap()
+    }
+
+    /// How many doors are open.
+    fn open(&self, node: &str) -> usize {
+        let rules = self.rules(node);
+        let set = rules.split("set gate4").nth(1).unwrap().split("map pin4").next().unwrap();
+        set.split("elements = {").nth(1).map_or(0, |elements| elements.matches("expires").count())
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.gateway.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+}
+
+/// PORT as the server gets it.
+fn port(line: &str) -> SocketAddr {
+    let numbers = line.split(['(', ')', ' ']).find(|word| word.contains(',')).unwrap();
+    let numbers: Vec<u16> = numbers.split(',').map(|n| n.trim().parse().unwrap()).collect();
+    let &[a, b, c, d, high, low] = numbers.first_chunk().unwrap();
+    format!("{a}.{b}.{c}.{d}:{}", high * 256 + low).parse().unwrap()
+}
+
+const CLIENT: &[&str] = &["--seat", "client", "--lan", "lan"];
+
+#[test]
+fn active_mode_is_let_in_once_and_from_the_server_only() {
+    let Some(stage) = Stage::set("nat/routed", CLIENT, "client-box") else { return };
+    let (mut client, mut server) = stage.session();
+    let inside = stage.node("client").inside(|| TcpListener::bind("192.168.0.107:4097")).unwrap();
+    let inside = inside.unwrap();
+
+    // A byte at a time; the address is the box's, and nothing is open before the server agrees.
+    client.in_pieces("PORT 192,168,0,107,16,1\r\n", 1);
+    let door = port(&server.hears("PORT 218,2,135,1,"));
+    assert_eq!(door.ip().to_string(), OUTSIDE);
+    assert_eq!(stage.open("client-box"), 0);
+    server.says("200 ok");
+    client.hears("200");
+    client.says("RETR a");
+    server.hears("RETR a");
+    assert_eq!(stage.open("client-box"), 1);
+    // A third host, then the server, then the server again.
+    assert!(connect(stage.node("public"), door, KNOCK).is_err());
+    let mut data = connect(stage.node("server"), door, PATIENCE).unwrap();
+    data.write_all(b"bytes").unwrap();
+    drop(data);
+    let mut got = String::new();
+    inside.accept().unwrap().0.read_to_string(&mut got).unwrap();
+    assert_eq!(got, "bytes");
+    assert_eq!(stage.open("client-box"), 0);
+    assert!(connect(stage.node("server"), door, KNOCK).is_err());
+    server.says("226 done");
+    client.hears("226");
+
+    // Pipelined, another delimiter, LF alone.
+    client.raw(b"EPRT !1!192.168.0.107!4097!\nRETR b\r\n");
+    let line = server.hears("EPRT ");
+    let door = line.split('|').nth(3).unwrap().parse::<u16>().unwrap();
+    server.hears("RETR b");
+    server.says("200 ok");
+    client.hears("200");
+    let door = SocketAddr::new(OUTSIDE.parse().unwrap(), door);
+    let data = connect(stage.node("server"), door, PATIENCE).unwrap();
+    drop((data, inside.accept().unwrap()));
+    server.says("226 done");
+    client.hears("226");
+}
+
+#[test]
+fn a_hole_closes_with_what_it_was_for() {
+    let Some(stage) = Stage::set("nat/routed", CLIENT, "client-box") else { return };
+    let (mut client, mut server) = stage.session();
+    let aim = |client: &mut End, server: &mut End| {
+        client.says("PORT 192,168,0,107,16,2");
+        let door = port(&server.hears("PORT "));
+        server.says("200 ok");
+        client.hears("200");
+        client.says("RETR a");
+        server.hears("RETR a");
+        door
+    };
+    let closed = |door: SocketAddr, why: &str| {
+        assert!(wait_for(|| stage.open("client-box") == 0), "{why}");
+        assert!(connect(stage.node("server"), door, KNOCK).is_err(), "{why}");
+    };
+    // The server refuses PORT itself.
+    client.says("PORT 192,168,0,107,16,2");
+    let door = port(&server.hears("PORT "));
+    server.says("500 no");
+    client.hears("500");
+    closed(door, "PORT refused");
+    // The server refuses the transfer.
+    let door = aim(&mut client, &mut server);
+    server.says("550 no");
+    client.hears("550");
+    closed(door, "RETR refused");
+    // The client gives up.
+    let door = aim(&mut client, &mut server);
+    client.says("ABOR");
+    server.hears("ABOR");
+    closed(door, "ABOR");
+    server.says("426 aborted");
+    server.says("226 aborted");
+    client.hears("426");
+    client.hears("226");
+    // The next one replaces it.
+    let first = aim(&mut client, &mut server);
+    client.says("PASV");
+    server.hears("PASV");
+    closed(first, "PASV");
+    server.says("425 no");
+    client.hears("425");
+    server.says("227 Entering Passive Mode (203,0,113,138,200,1).");
+    client.hears("227");
+    // The end of the session.
+    let door = aim(&mut client, &mut server);
+    let rules = stage.rules("client-box");
+    assert!(rules.contains("timeout 30s"), "{rules}");
+    drop(client);
+    closed(door, "the client is gone");
+    drop(server);
+}
+
+#[test]
+fn nobody_opens_what_is_not_his() {
+    let Some(stage) = Stage::set("nat/routed", CLIENT, "client-box") else { return };
+    // Before the greeting and before a user nothing is opened, whatever is said.
+    let (mut client, mut server) = stage.meet();
+    client.says("PORT 192,168,0,107,16,3");
+    server.hears("PORT 192,168,0,107,16,3");
+    server.says("220 ready");
+    server.says("200 ok");
+    client.hears("220");
+    client.hears("200");
+    assert_eq!(stage.open("client-box"), 0);
+    // Ports of services, and other hosts of the network.
+    let (mut client, mut server) = stage.session();
+    for (line, code) in [
+        ("PORT 192,168,0,107,0,22", "501"),
+        ("EPRT |1|192.168.0.107|22|", "501"),
+        ("PORT 192,168,0,1,16,3", "501"),
+        ("EPRT |1|192.168.0.99|4100|", "501"),
+    ] {
+        client.says(line);
+        client.hears(code);
+        assert_eq!(stage.open("client-box"), 0, "{line}");
+    }
+    // A page of the web that says PORT in its body (NAT slipstreaming): the session ends at the verb.
+    client.raw(b"POST / HTTP/1.1\r\nHost: x\r\n\r\nPORT 192,168,0,107,16,3\r\n");
+    client.hears("421");
+    assert_eq!(client.0.read_line(&mut String::new()).unwrap_or_default(), 0);
+    let mut heard = String::new();
+    let _cut_or_ended = server.0.read_to_string(&mut heard);
+    assert_eq!(heard, "");
+    assert_eq!(stage.open("client-box"), 0);
+    // An announcement that nobody asked for.
+    let (mut client, mut server) = stage.session();
+    server.says("227 Entering Passive Mode (203,0,113,138,200,2).");
+    client.hears("227");
+    client.says("NOOP");
+    server.hears("NOOP");
+    assert_eq!(stage.open("client-box"), 0);
+}
+
+#[test]
+fn passive_mode_is_let_in_through_the_servers_box() {
+    let seat = ["--seat", "server", "--wan", "wan", "--server", "10.0.0.10:21"];
+    let Some(stage) = Stage::set("routed/nat", &seat, "server-box") else { return };
+    let rule = "insert rule inet box input tcp dport 21 accept";
+    let opened =
+        stage.node("server-box").output(Command::new("nft").args(rule.split(' '))).unwrap();
+    assert!(opened.status.success());
+    let (mut client, mut server) = stage.session();
+    // The server sees the client itself.
+    let seen = server.0.get_ref().peer_addr().unwrap().ip();
+    assert_eq!(Some(seen), stage.node("client").address(Family::V4));
+    let inside =
+        stage.node("server").inside(|| TcpListener::bind("10.0.0.10:51001")).unwrap().unwrap();
+    for reply in [
+        "227 Entering Passive Mode (10,0,0,10,199,57).\r\n",
+        "227 10,0,0,10,199,57\r\n",
+        "227-Entering\r\n227 Passive Mode (10,0,0,10,199,57)\r\n",
+        "229 Extended (|||51001|)\r\n",
+    ] {
+        let is_extended = reply.starts_with("229");
+        let command = if is_extended { "EPSV" } else { "PASV" };
+        client.says(command);
+        server.hears(command);
+        server.in_pieces(reply, 9);
+        let line = client.hears("22");
+        let door = if is_extended {
+            SocketAddr::new(stage.dialled(), line.split('|').nth(3).unwrap().parse().unwrap())
+        } else {
+            port(&line)
+        };
+        assert_eq!(door.ip(), stage.dialled());
+        assert_eq!(stage.open("server-box"), 1);
+        assert!(connect(stage.node("public"), door, KNOCK).is_err(), "a third host");
+        let mut data = connect(stage.node("client"), door, PATIENCE).unwrap();
+        let (mut arrived, from) = inside.accept().unwrap();
+        assert_eq!(from.ip(), seen);
+        arrived.write_all(b"bytes").unwrap();
+        drop(arrived);
+        let mut got = String::new();
+        data.read_to_string(&mut got).unwrap();
+        assert_eq!(got, "bytes");
+        assert!(connect(stage.node("client"), door, KNOCK).is_err(), "a second time");
+        client.says("RETR a");
+        server.hears("RETR a");
+        assert_eq!(stage.open("server-box"), 0, "used doors stay closed");
+        server.says("150 so");
+        server.says("226 done");
+        client.hears("150");
+        client.hears("226");
+    }
+    // A door of a service.
+    client.says("PASV");
+    server.hears("PASV");
+    server.says("227 Entering Passive Mode (10,0,0,10,0,22).");
+    client.hears("425");
+    assert_eq!(stage.open("server-box"), 0);
+}
+
+#[test]
+fn killed_it_leaves_running_transfers_and_nothing_else() {
+    let Some(stage) = Stage::set("nat/routed", CLIENT, "client-box") else { return };
+    let (mut client, mut server) = stage.session();
+    let inside =
+        stage.node("client").inside(|| TcpListener::bind("192.168.0.107:4098")).unwrap().unwrap();
+    client.says("PORT 192,168,0,107,16,2");
+    let door = port(&server.hears("PORT "));
+    server.says("200 ok");
+    client.hears("200");
+    client.says("RETR a");
+    server.hears("RETR a");
+    let mut data = connect(stage.node("server"), door, PATIENCE).unwrap();
+    let (mut arrived, _) = inside.accept().unwrap();
+    data.write_all(&[1; 10_000]).unwrap();
+    let mut first = [0; 10_000];
+    arrived.read_exact(&mut first).unwrap();
+    // Another hole is open meanwhile.
+    let (mut other, mut its) = stage.session();
+    other.says("PORT 192,168,0,107,16,9");
+    let open = port(&its.hears("PORT "));
+    its.says("200 ok");
+    other.hears("200");
+    other.says("RETR b");
+    its.hears("RETR b");
+    stage.signal(Signal::KILL);
+    assert!(wait_for(|| !stage.rules("client-box").contains("twoport")));
+    assert!(connect(stage.node("server"), open, KNOCK).is_err(), "the hole is gone");
+    arrived.set_read_timeout(Some(PATIENCE)).unwrap();
+    data.set_write_timeout(Some(PATIENCE)).unwrap();
+    let sending = std::thread::spawn(move || data.write_all(&vec![2; 3_000_000]));
+    let mut rest = Vec::new();
+    arrived.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest.len(), 3_000_000);
+    sending.join().unwrap().unwrap();
+}
+
+#[test]
+fn stopped_it_takes_everything_back() {
+    let Some(stage) = Stage::set("routed/routed", CLIENT, "client-box") else { return };
+    let rules = stage.rules("client-box");
+    assert!(rules.contains("twoport-anchor") && rules.contains("redirect"), "{rules}");
+    stage.signal(Signal::TERM);
+    assert!(wait_for(|| stage.rules("client-box").trim().is_empty()));
+}

@@ -1,0 +1,92 @@
+//! The kernel's table of connections: how the other end sees one of ours, and connections that are
+//! expected, which a firewall then takes for related.
+//!
+//! It translates nothing: that is for [`nft`](crate::nft). (`linux/netfilter/nfnetlink_conntrack.h`)
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::nft::message::{Attributes, Netlink, find};
+
+const CONNECTION_GET: u16 = (1 << 8) | 1;
+const EXPECTATION_NEW: u16 = 2 << 8;
+const EXPECTATION_DELETE: u16 = (2 << 8) | 2;
+const CREATE: u16 = 0x400;
+
+/// A connection to the kernel's table.
+#[derive(Debug)]
+pub(crate) struct Conntrack(Netlink);
+
+impl Conntrack {
+    pub(crate) fn open() -> io::Result<Self> {
+        Ok(Self(Netlink::open()?))
+    }
+
+    /// The local end of a connection as the remote one sees it; none if the kernel does not know.
+    pub(crate) fn seen(&mut self, local: SocketAddr, remote: SocketAddr) -> Option<SocketAddr> {
+        const REPLY: u16 = 2;
+        let asked = Attributes::new().nest(1, &tuple(local, remote)?);
+        let told = self.0.ask(CONNECTION_GET, 0, family(local.ip()), &asked).ok()?;
+        let reply = find(&told, REPLY)?;
+        let (ip, proto) = (find(reply, 1)?, find(reply, 2)?);
+        let port = find(proto, 3)?.first_chunk::<2>()?;
+        let address: IpAddr = match local {
+            SocketAddr::V4(_) => IpAddr::from(*find(ip, 2)?.first_chunk::<4>()?),
+            SocketAddr::V6(_) => IpAddr::from(*find(ip, 4)?.first_chunk::<16>()?),
+        };
+        Some(SocketAddr::new(address, u16::from_be_bytes(*port)))
+    }
+
+    /// One connection from `peer` to `door` is related to that between `ends`, which has a helper.
+    pub(crate) fn expect(
+        &mut self,
+        ends: Option<(SocketAddr, SocketAddr)>,
+        peer: IpAddr,
+        door: SocketAddr,
+    ) -> io::Result<()> {
+        /// Helpers decide themselves; this is for those that do not.
+        const SECONDS: u32 = 60;
+        let missing = || io::Error::from(io::ErrorKind::InvalidInput);
+        let (near, far) = ends.ok_or_else(missing)?;
+        let master = tuple(near, far).ok_or_else(missing)?;
+        let expected = tuple((peer, 0).into(), door).ok_or_else(missing)?;
+        let all: IpAddr = match peer {
+            IpAddr::V4(_) => [0xff; 4].into(),
+            IpAddr::V6(_) => [0xff; 16].into(),
+        };
+        let mask = tuple((all, 0).into(), (all, 0xffff).into()).ok_or_else(missing)?;
+        let expectation =
+            Attributes::new().nest(1, &master).nest(2, &expected).nest(3, &mask).number(4, SECONDS);
+        self.0.ask(EXPECTATION_NEW, CREATE, family(peer), &expectation).map(drop)
+    }
+
+    /// It is expected no more. Where it has come there is nothing to do.
+    pub(crate) fn unexpect(&mut self, peer: IpAddr, door: SocketAddr) {
+        if let Some(expected) = tuple((peer, 0).into(), door) {
+            let expectation = Attributes::new().nest(2, &expected);
+            let _come: io::Result<_> =
+                self.0.ask(EXPECTATION_DELETE, 0, family(peer), &expectation);
+        }
+    }
+}
+
+/// `AF_INET` or `AF_INET6`.
+const fn family(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 2 } else { 10 }
+}
+
+/// A direction of TCP; none for two families.
+fn tuple(from: SocketAddr, to: SocketAddr) -> Option<Attributes> {
+    let ip = match (from.ip(), to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            Attributes::new().bytes(1, &from.octets()).bytes(2, &to.octets())
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            Attributes::new().bytes(3, &from.octets()).bytes(4, &to.octets())
+        }
+        _ => return None,
+    };
+    let (from, to) = (from.port().to_be_bytes(), to.port().to_be_bytes());
+    let proto = Attributes::new().bytes(1, &[6]).bytes(2, &from).bytes(3, &to);
+    Some(Attributes::new().nest(1, &ip).nest(2, &proto))
+}

@@ -1,0 +1,293 @@
+//! The rules of a gateway on a router: control connections are taken, data connections let in one by
+//! one, and the gateway's own connections wear the addresses of those for whom they are made.
+//!
+//! Which of them may be let in, and when, is the relay's matter. All of it is translation of
+//! addresses (NAT): nothing overrides a drop in the host's own firewall but expectations, by which a
+//! connection counts as related. The table is owned by our netlink socket and gone with the process;
+//! what is connected stays so.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::message::{Netlink, find};
+use super::routing;
+use crate::conntrack::Conntrack;
+
+/// The table that is left where the host has no chain of NAT of its own.
+const ANCHOR: &str = "twoport-anchor";
+
+/// How long a disguise may be needed: until the first packet is out.
+const FIRST_PACKET: Duration = Duration::from_secs(10);
+
+/// The control connections that are taken.
+#[derive(Clone, Debug, Default)]
+pub struct Interception {
+    /// The ports that clients dial.
+    pub ports: Vec<u16>,
+    /// The interface that they come in by; any.
+    pub from: Option<String>,
+    /// The port of the gateway that they are sent to; the one that was dialled.
+    pub to: Option<u16>,
+}
+
+impl Interception {
+    /// The rules that [`Router::new`] makes of it, as `nft` writes them.
+    #[must_use]
+    pub fn rules(&self) -> String {
+        routing::text("twoport-gateway", self)
+    }
+}
+
+/// A data connection that may come, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pin {
+    /// From whom.
+    pub peer: IpAddr,
+    /// To where, as the peer dials it.
+    pub door: SocketAddr,
+}
+
+/// A connection of the gateway's own that is to come from elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Disguise {
+    /// Whom it is made to.
+    pub target: SocketAddr,
+    /// The port that it is made from.
+    pub port: u16,
+    /// The address that the target sees.
+    pub seen: IpAddr,
+}
+
+/// The table. Cheap to clone; it is gone with the last clone.
+#[derive(Clone, Debug)]
+pub struct Router(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    netlink: Netlink,
+    conntrack: Conntrack,
+    table: String,
+    /// What is pinned, so that no door is offered twice.
+    pinned: HashSet<Pin>,
+    masters: Masters,
+    is_anchored: bool,
+}
+
+/// A pin that is in place until this is dropped. Who has come through is not touched.
+#[derive(Debug)]
+pub struct Pinhole {
+    router: Router,
+    pin: Pin,
+    to: Option<SocketAddr>,
+    expected: Option<Master>,
+}
+
+impl Router {
+    /// Puts the table in place.
+    ///
+    /// # Errors
+    /// What the kernel says: without the right to it, or without nftables.
+    pub fn new(taken: &Interception) -> io::Result<Self> {
+        let mut netlink = Netlink::open()?;
+        let masters = Masters::new()?;
+        let table = format!("twoport-gateway-{}", std::process::id());
+        let is_anchored = !translates(&mut netlink)?;
+        if is_anchored {
+            netlink.commit(&routing::anchor(ANCHOR))?;
+        }
+        netlink.commit(&routing::table(&table, taken, masters.port))?;
+        let conntrack = Conntrack::open()?;
+        let pinned = HashSet::new();
+        let state = State { netlink, conntrack, table, pinned, masters, is_anchored };
+        Ok(Self(Arc::new(Mutex::new(state))))
+    }
+
+    /// Lets a peer through a door, to `to` if that is elsewhere. None if the door is in use.
+    #[must_use]
+    pub fn reserve(&self, pin: Pin, to: Option<SocketAddr>) -> Option<Pinhole> {
+        // Sessions may share what is let through as it is.
+        let is_free = to.is_none() || self.with(|state| state.pinned.insert(pin));
+        is_free.then(|| Pinhole { router: self.clone(), pin, to, expected: None })
+    }
+
+    /// Hides a connection that is about to be made.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn disguise(&self, disguise: &Disguise) -> io::Result<()> {
+        self.with(|state| {
+            // One of the same ports may be left whose first packet never went out.
+            let _none: io::Result<()> =
+                state.netlink.commit(&[routing::take_off(&state.table, disguise)]);
+            state.netlink.commit(&[routing::put_on(&state.table, disguise, FIRST_PACKET)])
+        })
+    }
+
+    /// How the remote end of a connection sees its local end; as it is where nothing is translated.
+    #[must_use]
+    pub fn seen(&self, local: SocketAddr, remote: SocketAddr) -> SocketAddr {
+        self.with(|state| state.conntrack.seen(local, remote).unwrap_or(local))
+    }
+
+    /// Takes the anchor away, too: what is still connected and translated breaks, where the host has
+    /// no NAT of its own.
+    pub fn weigh_anchor(&self) {
+        self.with(|state| {
+            if std::mem::take(&mut state.is_anchored) {
+                let _gone: io::Result<()> = state.netlink.commit(&[routing::weigh(ANCHOR)]);
+            }
+        });
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Pinhole {
+    /// What the peer dials.
+    #[must_use]
+    pub const fn door(&self) -> SocketAddr {
+        self.pin.door
+    }
+
+    /// Opens it, for `lifetime` at most. Where it is open its time begins anew, and where somebody
+    /// has come through it stays closed.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn open(&mut self, lifetime: Duration) -> io::Result<()> {
+        let (pin, to, is_new) = (self.pin, self.to, self.expected.is_none());
+        let master = self.router.with(|state| {
+            if let Some(to) = to {
+                let anew = routing::shut(&state.table, &pin);
+                let opened = routing::open(&state.table, &pin, to, lifetime);
+                if is_new {
+                    state.netlink.commit(&opened)?;
+                } else {
+                    let [pinned, gate] = opened;
+                    let unpinned = routing::unpin(&state.table, &pin);
+                    // Nothing to shut: it was used. The batch is void as a whole.
+                    let _used: io::Result<()> =
+                        state.netlink.commit(&[anew, unpinned, pinned, gate]);
+                }
+            }
+            if !is_new {
+                return Ok(None);
+            }
+            let master = state.masters.take(pin.peer)?;
+            // Without the helper's module a host's firewall has to accept `ct status dnat` itself.
+            if let Err(error) = state.conntrack.expect(master.ends(), pin.peer, pin.door) {
+                tracing::debug!(target: "twoport", %error, "no expectation");
+            }
+            io::Result::Ok(Some(master))
+        })?;
+        self.expected = master.or_else(|| self.expected.take());
+        Ok(())
+    }
+}
+
+impl Drop for Pinhole {
+    fn drop(&mut self) {
+        let (pin, expected) = (self.pin, self.expected.take());
+        let is_mapped = self.to.is_some();
+        self.router.with(|state| {
+            if is_mapped {
+                state.pinned.remove(&pin);
+            }
+            let Some(master) = expected else { return };
+            // What was used, or has run out, is not there.
+            if is_mapped {
+                let _: io::Result<()> = state.netlink.commit(&[routing::shut(&state.table, &pin)]);
+                let _: io::Result<()> = state.netlink.commit(&[routing::unpin(&state.table, &pin)]);
+            }
+            state.conntrack.unexpect(pin.peer, pin.door);
+            state.masters.free.push(master);
+        });
+    }
+}
+
+/// Whether the host has chains of NAT of its own, for both families.
+fn translates(netlink: &mut Netlink) -> io::Result<bool> {
+    const GET_CHAIN: u16 = 4;
+    const NFTA_CHAIN_TABLE: u16 = 1;
+    const NFTA_CHAIN_TYPE: u16 = 7;
+    let (mut v4, mut v6) = (false, false);
+    for (family, chain) in netlink.list(GET_CHAIN)? {
+        let is_own =
+            find(&chain, NFTA_CHAIN_TABLE).is_some_and(|name| name.starts_with(b"twoport-"));
+        if find(&chain, NFTA_CHAIN_TYPE) == Some(b"nat\0") && !is_own {
+            v4 |= matches!(family, 1 | 2);
+            v6 |= matches!(family, 1 | 10);
+        }
+    }
+    Ok(v4 && v6)
+}
+
+/// Connections of the gateway to itself, on which nobody says a word: each can have an expectation
+/// in its name, as only a connection with a helper can. When the process dies they are reset, and
+/// their expectations go with them.
+#[derive(Debug)]
+struct Masters {
+    v4: TcpListener,
+    v6: Option<TcpListener>,
+    port: u16,
+    free: Vec<Master>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Master {
+    near: TcpStream,
+    /// Held: its end would be the connection's.
+    _far: TcpStream,
+}
+
+impl Masters {
+    fn new() -> io::Result<Self> {
+        let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = v4.local_addr()?.port();
+        // A host without IPv6 has no clients of it.
+        let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).ok();
+        Ok(Self { v4, v6, port, free: Vec::new() })
+    }
+
+    /// One of the peer's family.
+    fn take(&mut self, peer: IpAddr) -> io::Result<Master> {
+        let fits = |master: &Master| {
+            master.near.peer_addr().is_ok_and(|address| address.is_ipv4() == peer.is_ipv4())
+        };
+        if let Some(index) = self.free.iter().position(fits) {
+            return Ok(self.free.swap_remove(index));
+        }
+        let listener = match (peer, &self.v6) {
+            (IpAddr::V4(_), _) => &self.v4,
+            (IpAddr::V6(_), Some(listener)) => listener,
+            (IpAddr::V6(_), None) => return Err(io::ErrorKind::AddrNotAvailable.into()),
+        };
+        let near = TcpStream::connect(listener.local_addr()?)?;
+        let wanted = near.local_addr()?;
+        let far = loop {
+            let (far, from) = listener.accept()?;
+            // Somebody else on this host.
+            if from == wanted {
+                break far;
+            }
+        };
+        for end in [&near, &far] {
+            SockRef::from(end).set_linger(Some(Duration::ZERO))?;
+        }
+        Ok(Master { near, _far: far })
+    }
+}
+
+impl Master {
+    fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        Some((self.near.local_addr().ok()?, self.near.peer_addr().ok()?))
+    }
+}

@@ -1,0 +1,119 @@
+//! `twoport gateway` in the boxes of a network, in the place of the kernel's FTP helper.
+//!
+//! The rules of the boxes stay as they are, but that control connections may end at the server's box.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use twoport_net::clock;
+use twoport_proto::text::escape;
+
+use super::servers::IMPLICIT;
+use super::{Paper, Programs};
+use crate::network::Network;
+use crate::process::Process;
+use crate::rules::{HELPER, HELPER_2121};
+use crate::side::Side;
+
+/// How long one may take until it is ready.
+const START: Duration = Duration::from_secs(20);
+
+/// In which boxes there is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gateways {
+    /// In the client's.
+    pub client: bool,
+    /// In the server's.
+    pub server: bool,
+    /// Whether TLS ends in them; else it passes.
+    pub terminate: bool,
+}
+
+impl Gateways {
+    /// Starts them, with the certificate of the server.
+    ///
+    /// # Errors
+    /// One does not get ready; with its own words.
+    pub(super) fn start(
+        self,
+        network: &Network,
+        programs: &Programs,
+        paper: &Paper,
+        work: &Path,
+    ) -> io::Result<Vec<Process>> {
+        let mut running = Vec::new();
+        let control = network.topology.server.control;
+        let command = |seat: &str, flag: &str, interface: &str| {
+            let mut command = Command::new(&programs.twoport);
+            command.args(["gateway", "--seat", seat, flag, interface]);
+            for port in
+                [control, IMPLICIT].iter().filter(|port| self.terminate || **port == control)
+            {
+                command.args(["--port", &port.to_string()]);
+            }
+            if self.terminate {
+                command.arg("--certificate").arg(&paper.certificate);
+                command.arg("--key").arg(&paper.key).arg("--upstream-ca").arg(&paper.authority);
+            }
+            command
+        };
+        if self.client {
+            let node = network.node("client-box")?;
+            unhelp(node, network.topology.client)?;
+            running.push(start(node, command("client", "--lan", "lan"), &work.join("near.log"))?);
+        }
+        if self.server {
+            let node = network.node("server-box")?;
+            unhelp(node, network.topology.server)?;
+            let mut command = command("server", "--wan", "wan");
+            if !network.topology.server.rules.is_empty() {
+                let open = format!(
+                    "insert rule inet box input tcp dport {{ {control}, {IMPLICIT} }} accept\n"
+                );
+                node.feed(Command::new("nft").args(["-f", "-"]), &open)?;
+            }
+            if let Some(address) = network.topology.behind() {
+                // Its certificate has the public address.
+                command.args(["--server", &format!("{address}:{control}")]);
+                if self.terminate {
+                    command.args([
+                        "--upstream-name",
+                        &network.topology.dialled(crate::Family::V4).to_string(),
+                    ]);
+                }
+            }
+            running.push(start(node, command, &work.join("far.log"))?);
+        }
+        Ok(running)
+    }
+}
+
+/// The kernel's helper would translate the same connections in its own way.
+fn unhelp(node: &crate::Node, side: &Side) -> io::Result<()> {
+    if side.rules.iter().any(|rule| [HELPER, HELPER_2121].contains(rule)) {
+        let rules = "flush chain inet box helper\n";
+        node.feed(Command::new("nft").args(["-f", "-"]), rules)?;
+    }
+    Ok(())
+}
+
+fn start(node: &crate::Node, mut command: Command, log: &Path) -> io::Result<Process> {
+    let file = File::create(log)?;
+    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    let mut process = node.spawn(&mut command)?;
+    let start = clock::now();
+    loop {
+        let said = fs::read(log)?;
+        if said.windows(7).any(|word| word == b" ready ") {
+            return Ok(process);
+        }
+        let ended = process.wait(Duration::from_millis(20))?.is_some();
+        if ended || clock::now().since(start) > START {
+            let text = escape(said.trim_ascii());
+            return Err(io::Error::other(format!("{}: gateway: {text}", node.name())));
+        }
+    }
+}
