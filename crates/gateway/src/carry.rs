@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -13,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, spli
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use twoport_net::pump::relay;
 use twoport_net::stream::Stream;
 use twoport_net::tls::accept::{self, Reuse};
 use twoport_net::tls::connect::Guard;
@@ -44,7 +46,11 @@ pub(crate) async fn carry(
     client: TcpStream,
     server: TcpStream,
     cover: Cover,
+    moved: &AtomicU64,
 ) -> Result<(), Reason> {
+    if cover.accept.is_none() && cover.connect.is_none() {
+        return in_clear(client, server, moved).await;
+    }
     let accepted = async {
         match cover.accept {
             Some(config) => accept::data(client, config, Reuse::Prefer, HANDSHAKE).await,
@@ -59,7 +65,32 @@ pub(crate) async fn carry(
     };
     // Each peer begins when it likes: some only after they have read the 150.
     let (client, server) = tokio::try_join!(accepted, connected).map_err(|error| error.reason)?;
-    copy(client, server).await
+    copy(client, server, moved).await
+}
+
+/// Neither leg under TLS: the kernel moves the bytes.
+async fn in_clear(client: TcpStream, server: TcpStream, moved: &AtomicU64) -> Result<(), Reason> {
+    let direction = async |from, to| {
+        let mut bytes = 0;
+        let result = relay(from, to, &mut bytes).await;
+        moved.fetch_add(bytes, Ordering::Relaxed);
+        Ended { bytes, result }
+    };
+    let result = {
+        let (up, down) = (direction(&client, &server), direction(&server, &client));
+        tokio::pin!(up, down);
+        tokio::select! {
+            first = &mut up => rest(first, down).await,
+            first = &mut down => rest(first, up).await,
+        }
+    };
+    result.map_err(|_| {
+        for socket in [&client, &server] {
+            // What cannot be reset is gone.
+            let _: Result<(), _> = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+        }
+        Reason::DataReset
+    })
 }
 
 /// A direction at its end: how much came through, and what the other end of it heard.
@@ -71,12 +102,12 @@ struct Ended {
 /// Both ways until both have ended.
 ///
 /// An end that is no end is none on the other leg either: half a file must not pass for a whole one.
-async fn copy(client: Stream, server: Stream) -> Result<(), Reason> {
+async fn copy(client: Stream, server: Stream, moved: &AtomicU64) -> Result<(), Reason> {
     let (mut from_client, mut to_client) = split(client);
     let (mut from_server, mut to_server) = split(server);
     let result = {
-        let up = one_way(&mut from_client, &mut to_server);
-        let down = one_way(&mut from_server, &mut to_client);
+        let up = one_way(&mut from_client, &mut to_server, moved);
+        let down = one_way(&mut from_server, &mut to_client, moved);
         tokio::pin!(up, down);
         tokio::select! {
             first = &mut up => rest(first, down).await,
@@ -105,9 +136,14 @@ async fn rest(first: Ended, other: impl Future<Output = Ended>) -> io::Result<()
     }
 }
 
-async fn one_way(from: &mut ReadHalf<Stream>, to: &mut WriteHalf<Stream>) -> Ended {
+async fn one_way(
+    from: &mut ReadHalf<Stream>,
+    to: &mut WriteHalf<Stream>,
+    moved: &AtomicU64,
+) -> Ended {
     let mut bytes = 0;
     let result = pass(from, to, &mut bytes).await;
+    moved.fetch_add(bytes, Ordering::Relaxed);
     Ended { bytes, result }
 }
 
@@ -148,13 +184,15 @@ mod tests {
         (near, listener.accept().await.unwrap().0)
     }
 
+    static MOVED: AtomicU64 = AtomicU64::new(0);
+
     #[tokio::test]
     async fn a_whole_file_is_whole_and_a_cut_one_is_cut() {
         for is_cut in [false, true] {
             let (mut client, inner) = pair().await;
             let (outer, mut server) = pair().await;
             let none = Cover { accept: None, connect: None };
-            let carried = tokio::spawn(carry(inner, outer, none));
+            let carried = tokio::spawn(carry(inner, outer, none, &MOVED));
             client.write_all(b"data").await.unwrap();
             let mut got = [0; 4];
             server.read_exact(&mut got).await.unwrap();
@@ -173,7 +211,8 @@ mod tests {
     async fn what_the_receiver_does_after_the_end_is_no_error() {
         let (client, inner) = pair().await;
         let (outer, mut server) = pair().await;
-        let carried = tokio::spawn(carry(inner, outer, Cover { accept: None, connect: None }));
+        let carried =
+            tokio::spawn(carry(inner, outer, Cover { accept: None, connect: None }, &MOVED));
         server.write_all(b"download").await.unwrap();
         server.shutdown().await.unwrap();
         let mut got = [0; 8];

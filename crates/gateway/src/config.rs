@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +36,9 @@ pub struct Config {
     pub policy: Policy,
     /// TLS towards clients, where it ends here.
     pub client_tls: Option<ClientTls>,
+    /// The prefix of 96 bits behind which clients of IPv6 find servers of IPv4 (RFC 6052), in the
+    /// clients' seat.
+    pub nat64: Option<Ipv6Addr>,
     /// The name that servers' certificates must have, in place of the one that they are dialled by.
     pub server_name: Option<String>,
     /// Whose certificates are believed of servers.

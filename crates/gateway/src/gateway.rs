@@ -18,6 +18,7 @@ use twoport_proto::code::Code;
 use twoport_proto::reason::Reason;
 use twoport_proto::reply::Reply;
 
+use crate::board::Board;
 use crate::config::Config;
 use crate::hole::farewell;
 use crate::session;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) ports: Ports,
     pub(crate) sparing: Arc<Sparing>,
+    pub(crate) board: Board,
     /// The rules, where it stands on a router.
     pub(crate) router: Option<Router>,
 }
@@ -44,6 +46,7 @@ pub struct Gateway {
     config: Config,
     listeners: Vec<TcpListener>,
     router: Option<Router>,
+    board: Board,
     stop: watch::Sender<bool>,
 }
 
@@ -68,13 +71,25 @@ impl Gateway {
         for address in &config.listen {
             listeners.push(listen(*address)?);
         }
-        Ok(Self { config, listeners, router, stop: watch::Sender::new(false) })
+        Ok(Self {
+            config,
+            listeners,
+            router,
+            board: Board::default(),
+            stop: watch::Sender::new(false),
+        })
     }
 
     /// The addresses as bound.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// What goes on in it.
+    #[must_use]
+    pub fn board(&self) -> Board {
+        self.board.clone()
     }
 
     /// What ends it.
@@ -89,7 +104,8 @@ impl Gateway {
         let ports = Ports::new(self.config.data_ports.clone());
         let router = self.router;
         let sparing = Arc::default();
-        let shared = Arc::new(Shared { config: self.config, ports, sparing, router });
+        let (config, board) = (self.config, self.board);
+        let shared = Arc::new(Shared { config, ports, sparing, board, router });
         let (connections, mut arrived) = tokio::sync::mpsc::channel(1);
         let mut accepting = JoinSet::new();
         for listener in self.listeners {

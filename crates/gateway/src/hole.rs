@@ -26,6 +26,7 @@ use twoport_proto::data::is_client;
 use twoport_proto::reason::Reason;
 use twoport_proto::relay::{Doors, Hole, HoleId, LIFETIME, Legs, Side};
 
+use crate::board::Live;
 use crate::carry::{Cover, carry};
 use crate::seat;
 use crate::upstream::Sparing;
@@ -51,6 +52,8 @@ pub(crate) struct Ends {
     /// Whose data connections are under TLS now.
     pub(crate) private: Mutex<Legs>,
     pub(crate) sparing: Arc<Sparing>,
+    /// Its place on the board.
+    pub(crate) live: Arc<Live>,
     /// Data connections that flow.
     pub(crate) flowing: AtomicUsize,
 }
@@ -82,6 +85,7 @@ impl Holes {
     pub(crate) fn prepare(&mut self, id: HoleId, hole: Hole) -> Result<Doors, Reason> {
         if let Some((doors, pin)) = self.ends.through_the_kernel(hole)? {
             self.pins.insert(id, vec![pin]);
+            self.count();
             return Ok(doors);
         }
         let lease = |side, local| match side {
@@ -109,6 +113,7 @@ impl Holes {
             }
         }
         self.pins.insert(id, pins);
+        self.count();
         self.prepared.insert(id, Prepared { hole, client, server });
         Ok(doors)
     }
@@ -143,13 +148,22 @@ impl Holes {
 
     /// Somebody came through: what flows is no longer a pinhole's matter.
     pub(crate) fn used(&mut self, id: HoleId) {
-        self.pins.remove(&id);
+        self.forget(id);
         self.waiting.remove(&id);
+    }
+
+    fn forget(&mut self, id: HoleId) {
+        self.pins.remove(&id);
+        self.count();
+    }
+
+    fn count(&self) {
+        self.ends.live.pinholes.store(self.pins.len(), Ordering::Relaxed);
     }
 
     /// Lets nobody through any more. Who has come through already is not touched.
     pub(crate) fn close(&mut self, id: HoleId) {
-        self.pins.remove(&id);
+        self.forget(id);
         self.prepared.remove(&id);
         self.waiting.remove(&id);
     }
@@ -234,7 +248,7 @@ async fn through(
             }
             let cover = Cover { accept: ends.accept.clone().filter(|_| private.client), connect };
             ends.flowing.fetch_add(1, Ordering::Relaxed);
-            let carried = carry(client, server, cover).await;
+            let carried = carry(client, server, cover, &ends.live.bytes).await;
             ends.flowing.fetch_sub(1, Ordering::Relaxed);
             carried
         }

@@ -25,6 +25,7 @@ use twoport_proto::relay::{self, Effect, HoleId, Input, Leg, Legs, Relay};
 use twoport_proto::reply::Reply;
 use twoport_proto::time::Time;
 
+use crate::board::Entry;
 use crate::gateway::Shared;
 use crate::hole::{Ends, Holes, farewell, lock};
 use crate::log::{self, Who};
@@ -46,6 +47,8 @@ const DRAIN: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(50);
 
 struct Session {
+    /// On the board as long as this is held.
+    _entry: Entry,
     shared: Arc<Shared>,
     who: Who,
     relay: Relay,
@@ -113,6 +116,7 @@ impl Session {
             }
             None => None,
         };
+        let entry = shared.board.enter(number, who.client, who.server);
         let client_seen = match &shared.router {
             Some(router) => router.seen(server.local(), server.peer()),
             None => server.local(),
@@ -130,6 +134,7 @@ impl Session {
             connect: Mutex::new(None),
             private: Mutex::new(Legs::default()),
             sparing: Arc::clone(&shared.sparing),
+            live: Arc::clone(&entry.live),
             flowing: AtomicUsize::new(0),
         });
         let (sender, used) = mpsc::unbounded_channel();
@@ -137,6 +142,7 @@ impl Session {
         let legs = relay::Ends { client: client.peer(), server: server.peer() };
         let relay = Relay::new(legs, Legs::default(), shared.config.policy.clone());
         Ok(Self {
+            _entry: entry,
             shared,
             who,
             relay,
@@ -259,7 +265,10 @@ impl Session {
                 self.relay.handle(now(), Input::Secured(leg, secured));
             }
             Effect::Protect(private) => *lock(&self.ends.private) = private,
-            Effect::Note(note) => log::note(&self.who, &note),
+            Effect::Note(note) => {
+                self.shared.board.note(&note);
+                log::note(&self.who, &note);
+            }
             Effect::Shutdown(leg) => self.leg(leg).shutdown().await?,
             Effect::Opaque => {}
             Effect::End => {

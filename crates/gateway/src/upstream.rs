@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Mutex;
 
 use tokio::net::TcpStream;
@@ -60,6 +60,10 @@ pub(crate) async fn connect(
         Seat::Reverse => None,
         Seat::Client(_) | Seat::Server(_) => Some(client.to_canonical()),
     };
+    if let Some(v4) = shared.config.nat64.and_then(|prefix| embedded(prefix, meant.ip())) {
+        let target = SocketAddr::new(v4.into(), meant.port());
+        return Ok((dial(shared, target, None).await?, v4.to_string()));
+    }
     if shared.router.is_some() && !seat::is_own(meant.ip()) {
         return Ok((dial(shared, meant, seen).await?, meant.ip().to_string()));
     }
@@ -105,6 +109,14 @@ async fn connect_one(
     Err(failure)
 }
 
+/// The address of IPv4 in one behind a prefix of 96 bits (RFC 6052 §2.2).
+fn embedded(prefix: Ipv6Addr, address: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(address) = address else { return None };
+    let (prefix, address) = (prefix.to_bits(), address.to_bits());
+    let low = u32::try_from(address & u128::from(u32::MAX)).ok()?;
+    (prefix >> 32 == address >> 32).then(|| Ipv4Addr::from_bits(low))
+}
+
 async fn dial(shared: &Shared, target: SocketAddr, seen: Option<IpAddr>) -> io::Result<TcpStream> {
     let patience = shared.config.connect_timeout;
     seat::connect(shared.router.as_ref(), target, seen, patience).await
@@ -119,6 +131,14 @@ fn host(server: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_behind_the_prefix_is_that_of_ipv4() {
+        let prefix = "64:ff9b::".parse().unwrap();
+        let behind = |address: &str| embedded(prefix, address.parse().unwrap());
+        assert_eq!(behind("64:ff9b::c000:221"), Some(Ipv4Addr::new(192, 0, 2, 33)));
+        assert_eq!((behind("64:ff9b::1:c000:221"), behind("192.0.2.1")), (None, None));
+    }
 
     #[test]
     fn a_client_keeps_its_server_and_has_all_others_behind_it() {

@@ -54,6 +54,7 @@ fn start(server: &Server, policy: Policy, paper: Option<&Paper>, first_port: u16
         servers: vec![server.address.to_string()],
         policy,
         client_tls,
+        nat64: None,
         server_name: None,
         trust: trust::Trust::Anybody,
         data_ports: first_port..=first_port + 99,

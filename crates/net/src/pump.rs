@@ -39,6 +39,7 @@
 mod copy;
 mod direct;
 mod pipe;
+mod relay;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -54,6 +55,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use twoport_proto::reason::Reason;
 
 use crate::stream::Stream;
+
+pub use relay::relay;
 
 /// How much is moved at a time. Origin: the measurements of copying paths level off at 256 KiB.
 pub const CHUNK: usize = 256 * 1024;

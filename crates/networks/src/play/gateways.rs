@@ -13,10 +13,11 @@ use twoport_proto::text::escape;
 
 use super::servers::IMPLICIT;
 use super::{Paper, Programs};
+use crate::address::NAT64;
 use crate::network::Network;
 use crate::process::Process;
 use crate::rules::{HELPER, HELPER_2121};
-use crate::side::Side;
+use crate::side::{Hosts, Side};
 
 /// How long one may take until it is ready.
 const START: Duration = Duration::from_secs(20);
@@ -62,8 +63,12 @@ impl Gateways {
         };
         if self.client {
             let node = network.node("client-box")?;
+            let mut near = command("client", "--lan", "lan");
+            if network.topology.client.hosts == Hosts::Ipv6 {
+                near.args(["--nat64", &NAT64.to_string()]);
+            }
             unhelp(node, network.topology.client)?;
-            running.push(start(node, command("client", "--lan", "lan"), &work.join("near.log"))?);
+            running.push(start(node, near, &work.join("near.log"))?);
         }
         if self.server {
             let node = network.node("server-box")?;

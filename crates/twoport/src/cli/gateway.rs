@@ -19,17 +19,25 @@ use twoport_server::config::value::Value as _;
 use twoport_server::config::words::LogFormat;
 
 use super::exit::Exit;
+use super::gateway_status;
 use super::output::data;
+use super::serve::raise_open_files;
 use super::{Failure, Outcome, log};
 
 /// The port of FTP (RFC 959 §8).
 const PORT: u16 = 21;
+
+/// Sessions at a time. Origin: each has two files and 30 kB; twice what one box was asked to hold.
+const MAX_SESSIONS: usize = 10_000;
 
 /// Ports for data connections. Origin: the server's passive-ports.
 const DATA_PORTS: &str = "61000-65535";
 
 /// Relays until a signal says otherwise.
 pub(crate) fn run(matches: &ArgMatches) -> Outcome {
+    if let Some(("status", matches)) = matches.subcommand() {
+        return gateway_status::run(matches);
+    }
     let config = config(matches)?;
     if matches.get_flag("print-rules") {
         let none = || "# This seat needs no rules.\n".to_owned();
@@ -40,6 +48,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Outcome {
         _ => LogFormat::Human,
     };
     log::start(format);
+    raise_open_files();
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::here(format!("the system gives no threads: {error}")))?;
     runtime.block_on(relay(config))
@@ -54,6 +63,7 @@ async fn relay(config: Config) -> Outcome {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let listen: Vec<String> = gateway.addresses().iter().map(ToString::to_string).collect();
     tracing::info!(target: "twoport", listen = listen.join(" "), servers, "ready");
+    gateway_status::answer(gateway.board());
     let stop = gateway.stop();
     tokio::spawn(async move {
         tokio::select! {
@@ -113,11 +123,11 @@ fn config(matches: &ArgMatches) -> Result<Config, Failure> {
         servers,
         policy,
         client_tls,
+        nat64: nat64(matches)?,
         server_name: word(matches, "upstream-name").map(str::to_owned),
         trust: trust(matches)?,
         data_ports: data_ports(matches)?,
-        // Origin: the server's max-sessions.
-        max_sessions: 2000,
+        max_sessions: max_sessions(matches)?,
         // Origin: three of Linux's repeated SYNs fit in it.
         connect_timeout: Duration::from_secs(10),
         // Origin: three times the server's idle-timeout: the server ends what idles, not the gateway.
@@ -177,6 +187,23 @@ fn listen(matches: &ArgMatches, seat: &Seat) -> Result<Vec<SocketAddr>, Failure>
 
 fn everywhere(port: u16) -> [SocketAddr; 2] {
     [(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]
+}
+
+fn nat64(matches: &ArgMatches) -> Result<Option<Ipv6Addr>, Failure> {
+    let prefix = |text: &str| {
+        let address = text.strip_suffix("/96").unwrap_or(text);
+        address.parse().map_err(|_| {
+            Failure::usage(format!("--nat64: {text:?} is no prefix; write 64:ff9b::/96"))
+        })
+    };
+    word(matches, "nat64").map(prefix).transpose()
+}
+
+fn max_sessions(matches: &ArgMatches) -> Result<usize, Failure> {
+    let Some(text) = word(matches, "max-sessions") else { return Ok(MAX_SESSIONS) };
+    text.parse().ok().filter(|sessions| (1..=1_000_000).contains(sessions)).ok_or_else(|| {
+        Failure::usage(format!("--max-sessions: {text:?} is no number from 1 to 1000000"))
+    })
 }
 
 fn client_tls(matches: &ArgMatches) -> Result<Option<ClientTls>, Failure> {

@@ -9,6 +9,7 @@ mod client;
 mod exit;
 mod flags;
 mod gateway;
+mod gateway_status;
 mod get;
 mod lab;
 mod log;
@@ -120,15 +121,19 @@ fn serve() -> Command {
 
 fn gateway() -> Command {
     let command = Command::new("gateway")
-        .about("Stand in front of FTP servers: relay, translate addresses, bridge TLS")
+        .about("Stand between FTP clients and servers: relay, translate addresses, bridge TLS")
         .long_about(
-            "Stand in front of FTP servers as a reverse proxy, in the foreground, until SIGTERM or \
-             Ctrl-C. Control connections are relayed; the addresses in PORT, EPRT and in the answers to \
+            "Stand between FTP clients and servers, in the foreground, until SIGTERM or Ctrl-C: in front \
+             of servers as a reverse proxy, or on the router of clients or servers. Control connections are relayed; the addresses in PORT, EPRT and in the answers to \
              PASV and EPSV are replaced by the gateway's own, and each opens for one connection of the \
              right peer. With --certificate TLS ends here, and begins again towards the server where the \
              server has it. A line with `ready` on standard error says that connections are accepted.",
         );
+    let status = Command::new("status")
+        .about("Show the sessions, pinholes, bytes and reasons of a running gateway");
     flags::with_flags(command, "gateway")
+        .disable_help_subcommand(true)
+        .subcommand(flags::with_flags(status, "gateway status"))
 }
 
 /// How URLs are written: part of the help of every command of the client.

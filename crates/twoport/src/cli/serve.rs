@@ -73,7 +73,7 @@ fn refused(problems: &Problems) -> Failure {
 
 /// Two files per session and one per data connection pass the usual limit of 1024 soon. What the
 /// administrator set as the hard limit is the bound that is meant.
-fn raise_open_files() {
+pub(super) fn raise_open_files() {
     let now = getrlimit(Resource::Nofile);
     if now.current < now.maximum || now.maximum.is_none() {
         let raised = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, ..now });
