@@ -21,6 +21,7 @@ use twoport_proto::reply::Reply;
 use crate::board::Board;
 use crate::config::Config;
 use crate::hole::farewell;
+use crate::seat;
 use crate::session;
 use crate::upstream::Sparing;
 
@@ -98,6 +99,17 @@ impl Gateway {
         Stop(self.stop.clone())
     }
 
+    /// On the servers' router, lets control connections through the host's own firewall.
+    ///
+    /// # Errors
+    /// The kernel does not do that; then the firewall has to be told of them.
+    pub async fn welcome(&self) -> io::Result<()> {
+        match &self.router {
+            Some(router) => seat::welcome(&self.config, router).await,
+            None => Ok(()),
+        }
+    }
+
     /// Relays until it is stopped, and until the last session has said so.
     pub async fn run(self) {
         let room = Arc::new(Semaphore::new(self.config.max_sessions));
@@ -106,6 +118,7 @@ impl Gateway {
         let sparing = Arc::default();
         let (config, board) = (self.config, self.board);
         let shared = Arc::new(Shared { config, ports, sparing, board, router });
+        let welcoming = tokio::spawn(seat::keep_open(Arc::clone(&shared)));
         let (connections, mut arrived) = tokio::sync::mpsc::channel(1);
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
@@ -150,6 +163,7 @@ impl Gateway {
         }
         accepting.shutdown().await;
         while sessions.join_next().await.is_some() {}
+        welcoming.abort();
         if let Some(router) = &shared.router {
             router.weigh_anchor();
         }

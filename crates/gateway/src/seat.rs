@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -12,9 +13,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use twoport_net::data::dial::canonical;
-use twoport_net::nft::{Disguise, Interception, Router};
+use twoport_net::nft::{Disguise, EXPECTED, Interception, Router};
 
-use crate::gateway::listen;
+use crate::config::Config;
+use crate::gateway::{Shared, listen};
 
 /// The port of FTP under TLS from the first byte (registered as `ftps`).
 pub const IMPLICIT: u16 = 990;
@@ -98,6 +100,46 @@ fn anywhere() -> io::Result<(Vec<TcpListener>, u16)> {
         }
     }
     Err(failure)
+}
+
+/// In the servers' seat, opens the host's own firewall for control connections, for a while: to the
+/// addresses of the interface by which they come, and to those of the servers.
+///
+/// # Errors
+/// What the kernel says.
+pub(crate) async fn welcome(config: &Config, router: &Router) -> io::Result<()> {
+    let Seat::Server(taken) = &config.seat else { return Ok(()) };
+    let mut addresses = own_addresses(taken.interface.as_deref());
+    for server in &config.servers {
+        // Without an address it has none to be dialled at either.
+        let found = tokio::net::lookup_host(server).await;
+        addresses.extend(found.into_iter().flatten().map(|found| found.ip()));
+    }
+    for address in addresses {
+        for port in &taken.ports {
+            router.welcome((address, *port).into())?;
+        }
+    }
+    Ok(())
+}
+
+/// Does so again and again.
+pub(crate) async fn keep_open(shared: Arc<Shared>) {
+    let Some(router) = &shared.router else { return };
+    loop {
+        tokio::time::sleep(EXPECTED / 2).await;
+        // It was said at the start that it cannot be done.
+        let _said: io::Result<()> = welcome(&shared.config, router).await;
+    }
+}
+
+/// The addresses of an interface, or of all.
+fn own_addresses(interface: Option<&str>) -> Vec<IpAddr> {
+    let all = if_addrs::get_if_addrs().unwrap_or_default().into_iter();
+    let fits = |one: &if_addrs::Interface| {
+        !one.is_loopback() && interface.is_none_or(|name| one.name == name)
+    };
+    all.filter(fits).map(|one| one.ip()).collect()
 }
 
 /// Where a client meant its connection to go, before it was taken; none if it was not.

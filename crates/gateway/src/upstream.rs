@@ -68,7 +68,10 @@ pub(crate) async fn connect(
         return Ok((dial(shared, meant, seen).await?, meant.ip().to_string()));
     }
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "no server is configured");
-    for server in in_turn(servers, client) {
+    let mut turn: Vec<&String> = in_turn(servers, client).collect();
+    // Between two families everything has to be relayed.
+    turn.sort_by_key(|server| is_foreign(server, client));
+    for server in turn {
         match connect_one(shared, server, meant.port(), seen).await {
             Ok(stream) => return Ok((stream, host(server).to_owned())),
             Err(error) => {
@@ -120,6 +123,12 @@ fn embedded(prefix: Ipv6Addr, address: IpAddr) -> Option<Ipv4Addr> {
 async fn dial(shared: &Shared, target: SocketAddr, seen: Option<IpAddr>) -> io::Result<TcpStream> {
     let patience = shared.config.connect_timeout;
     seat::connect(shared.router.as_ref(), target, seen, patience).await
+}
+
+/// Whether a server has an address of the other family than the client; a name may have both.
+fn is_foreign(server: &str, client: IpAddr) -> bool {
+    let address = host(server).parse::<IpAddr>();
+    address.is_ok_and(|address| address.is_ipv4() != client.to_canonical().is_ipv4())
 }
 
 /// The host of `host:port`, without the brackets of IPv6.

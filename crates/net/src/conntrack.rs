@@ -37,36 +37,46 @@ impl Conntrack {
         Some(SocketAddr::new(address, u16::from_be_bytes(*port)))
     }
 
-    /// One connection from `peer` to `door` is related to that between `ends`, which has a helper.
+    /// Connections to `door` are related to that between `ends`, which has a helper: one from `peer`,
+    /// or any number from anybody.
     pub(crate) fn expect(
         &mut self,
         ends: Option<(SocketAddr, SocketAddr)>,
-        peer: IpAddr,
+        peer: Option<IpAddr>,
         door: SocketAddr,
     ) -> io::Result<()> {
+        const PERMANENT: u32 = 1;
         /// Helpers decide themselves; this is for those that do not.
         const SECONDS: u32 = 60;
         let missing = || io::Error::from(io::ErrorKind::InvalidInput);
         let (near, far) = ends.ok_or_else(missing)?;
         let master = tuple(near, far).ok_or_else(missing)?;
-        let expected = tuple((peer, 0).into(), door).ok_or_else(missing)?;
-        let all: IpAddr = match peer {
-            IpAddr::V4(_) => [0xff; 4].into(),
-            IpAddr::V6(_) => [0xff; 16].into(),
-        };
-        let mask = tuple((all, 0).into(), (all, 0xffff).into()).ok_or_else(missing)?;
+        let (none, all) = extremes(door.ip());
+        let expected = tuple((peer.unwrap_or(none), 0).into(), door).ok_or_else(missing)?;
+        let from = if peer.is_some() { all } else { none };
+        let mask = tuple((from, 0).into(), (all, 0xffff).into()).ok_or_else(missing)?;
         let expectation =
             Attributes::new().nest(1, &master).nest(2, &expected).nest(3, &mask).number(4, SECONDS);
-        self.0.ask(EXPECTATION_NEW, CREATE, family(peer), &expectation).map(drop)
+        let expectation = expectation.number(8, if peer.is_some() { 0 } else { PERMANENT });
+        self.0.ask(EXPECTATION_NEW, CREATE, family(door.ip()), &expectation).map(drop)
     }
 
     /// It is expected no more. Where it has come there is nothing to do.
-    pub(crate) fn unexpect(&mut self, peer: IpAddr, door: SocketAddr) {
+    pub(crate) fn unexpect(&mut self, peer: Option<IpAddr>, door: SocketAddr) {
+        let peer = peer.unwrap_or_else(|| extremes(door.ip()).0);
         if let Some(expected) = tuple((peer, 0).into(), door) {
             let expectation = Attributes::new().nest(2, &expected);
             let _come: io::Result<_> =
                 self.0.ask(EXPECTATION_DELETE, 0, family(peer), &expectation);
         }
+    }
+}
+
+/// No bit and every bit, in a family.
+fn extremes(family: IpAddr) -> (IpAddr, IpAddr) {
+    match family {
+        IpAddr::V4(_) => ([0; 4].into(), [0xff; 4].into()),
+        IpAddr::V6(_) => ([0; 16].into(), [0xff; 16].into()),
     }
 }
 

@@ -74,16 +74,6 @@ impl Topology {
         }
     }
 
-    /// The server's own IPv4 address, where it is not the one that is dialled.
-    #[must_use]
-    pub fn behind(&self) -> Option<IpAddr> {
-        let own: IpAddr = match self.server.hosts {
-            Hosts::Private => address::SERVER_PRIVATE.host.into(),
-            Hosts::Public | Hosts::Ipv6 => return None,
-        };
-        Some(own).filter(|own| *own != self.dialled(Family::V4))
-    }
-
     /// The family that arrives at the server when the client dials by one.
     #[must_use]
     pub fn reaches(&self, family: Family) -> Family {

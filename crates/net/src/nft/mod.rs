@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use message::Netlink;
 
-pub use router::{Disguise, Interception, Pin, Pinhole, Router};
+pub use router::{Disguise, EXPECTED, Interception, Pin, Pinhole, Router};
 
 /// A range of ports that is closed as long as this or a clone of it lives.
 #[derive(Clone, Debug)]

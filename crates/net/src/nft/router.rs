@@ -6,7 +6,7 @@
 //! connection counts as related. The table is owned by our netlink socket and gone with the process;
 //! what is connected stays so.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +20,9 @@ use crate::conntrack::Conntrack;
 
 /// The table that is left where the host has no chain of NAT of its own.
 const ANCHOR: &str = "twoport-anchor";
+
+/// How long the kernel expects a connection. Origin: its FTP helper's 300 s.
+pub const EXPECTED: Duration = Duration::from_secs(300);
 
 /// How long a disguise may be needed: until the first packet is out.
 const FIRST_PACKET: Duration = Duration::from_secs(10);
@@ -75,6 +78,8 @@ struct State {
     /// What is pinned, so that no door is offered twice.
     pinned: HashSet<Pin>,
     masters: Masters,
+    /// Doors that are open to anybody.
+    welcoming: HashMap<SocketAddr, Master>,
     is_anchored: bool,
 }
 
@@ -103,7 +108,8 @@ impl Router {
         netlink.commit(&routing::table(&table, taken, masters.port))?;
         let conntrack = Conntrack::open()?;
         let pinned = HashSet::new();
-        let state = State { netlink, conntrack, table, pinned, masters, is_anchored };
+        let welcoming = HashMap::new();
+        let state = State { netlink, conntrack, table, pinned, masters, welcoming, is_anchored };
         Ok(Self(Arc::new(Mutex::new(state))))
     }
 
@@ -128,6 +134,23 @@ impl Router {
         })
     }
 
+    /// Lets anybody's control connections to `door` pass for related, too: the host's own firewall
+    /// need not be told of them. To be renewed before [`EXPECTED`] is over.
+    ///
+    /// # Errors
+    /// What the kernel says: without the helper's module there are none.
+    pub fn welcome(&self, door: SocketAddr) -> io::Result<()> {
+        self.with(|state| {
+            state.conntrack.unexpect(None, door);
+            if !state.welcoming.contains_key(&door) {
+                let master = state.masters.take(door.ip())?;
+                state.welcoming.insert(door, master);
+            }
+            let ends = state.welcoming.get(&door).and_then(Master::ends);
+            state.conntrack.expect(ends, None, door)
+        })
+    }
+
     /// How the remote end of a connection sees its local end; as it is where nothing is translated.
     #[must_use]
     pub fn seen(&self, local: SocketAddr, remote: SocketAddr) -> SocketAddr {
@@ -138,6 +161,9 @@ impl Router {
     /// no NAT of its own.
     pub fn weigh_anchor(&self) {
         self.with(|state| {
+            for (door, _) in state.welcoming.drain() {
+                state.conntrack.unexpect(None, door);
+            }
             if std::mem::take(&mut state.is_anchored) {
                 let _gone: io::Result<()> = state.netlink.commit(&[routing::weigh(ANCHOR)]);
             }
@@ -182,7 +208,7 @@ impl Pinhole {
             }
             let master = state.masters.take(pin.peer)?;
             // Without the helper's module a host's firewall has to accept `ct status dnat` itself.
-            if let Err(error) = state.conntrack.expect(master.ends(), pin.peer, pin.door) {
+            if let Err(error) = state.conntrack.expect(master.ends(), Some(pin.peer), pin.door) {
                 tracing::debug!(target: "twoport", %error, "no expectation");
             }
             io::Result::Ok(Some(master))
@@ -206,7 +232,7 @@ impl Drop for Pinhole {
                 let _: io::Result<()> = state.netlink.commit(&[routing::shut(&state.table, &pin)]);
                 let _: io::Result<()> = state.netlink.commit(&[routing::unpin(&state.table, &pin)]);
             }
-            state.conntrack.unexpect(pin.peer, pin.door);
+            state.conntrack.unexpect(Some(pin.peer), pin.door);
             state.masters.free.push(master);
         });
     }

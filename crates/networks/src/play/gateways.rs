@@ -1,9 +1,10 @@
 //! `twoport gateway` in the boxes of a network, in the place of the kernel's FTP helper.
 //!
-//! The rules of the boxes stay as they are, but that control connections may end at the server's box.
+//! The rules of the boxes stay as they are, but for the helper.
 
 use std::fs::{self, File};
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use twoport_proto::text::escape;
 
 use super::servers::IMPLICIT;
 use super::{Paper, Programs};
-use crate::address::NAT64;
+use crate::address::{Family, NAT64};
 use crate::network::Network;
 use crate::process::Process;
 use crate::rules::{HELPER, HELPER_2121};
@@ -74,21 +75,15 @@ impl Gateways {
             let node = network.node("server-box")?;
             unhelp(node, network.topology.server)?;
             let mut command = command("server", "--wan", "wan");
-            if !network.topology.server.rules.is_empty() {
-                let open = format!(
-                    "insert rule inet box input tcp dport {{ {control}, {IMPLICIT} }} accept\n"
-                );
-                node.feed(Command::new("nft").args(["-f", "-"]), &open)?;
-            }
-            if let Some(address) = network.topology.behind() {
-                // Its certificate has the public address.
-                command.args(["--server", &format!("{address}:{control}")]);
-                if self.terminate {
-                    command.args([
-                        "--upstream-name",
-                        &network.topology.dialled(crate::Family::V4).to_string(),
-                    ]);
+            for family in [Family::V4, Family::V6] {
+                if let Some(address) = network.server()?.address(family) {
+                    command.args(["--server", &SocketAddr::new(address, control).to_string()]);
                 }
+            }
+            if self.terminate {
+                // Its certificate has the public address.
+                let name = network.topology.dialled(Family::V4).to_string();
+                command.args(["--upstream-name", &name]);
             }
             running.push(start(node, command, &work.join("far.log"))?);
         }

@@ -61,6 +61,10 @@ async fn relay(config: Config) -> Outcome {
     let no_signals = |error| Failure::here(format!("the system gives no signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    if let Err(error) = gateway.welcome().await {
+        let advice = "let control connections in by the host's own firewall";
+        tracing::warn!(target: "twoport", %error, "{advice}");
+    }
     let listen: Vec<String> = gateway.addresses().iter().map(ToString::to_string).collect();
     tracing::info!(target: "twoport", listen = listen.join(" "), servers, "ready");
     gateway_status::answer(gateway.board());
