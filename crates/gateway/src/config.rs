@@ -47,6 +47,8 @@ pub struct Config {
     pub data_ports: RangeInclusive<u16>,
     /// Sessions at a time.
     pub max_sessions: usize,
+    /// Sessions at a time from one address.
+    pub max_sessions_per_ip: usize,
     /// How long a connection to a server may take.
     pub connect_timeout: Duration,
     /// How long a session may be silent while no data flow.

@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use twoport_net::data::ports::Ports;
 use twoport_net::nft::Router;
 use twoport_proto::code::Code;
-use twoport_proto::reason::Reason;
 use twoport_proto::reply::Reply;
 
 use crate::board::Board;
 use crate::config::Config;
 use crate::hole::farewell;
+use crate::room::Room;
 use crate::seat;
 use crate::session;
 use crate::upstream::Sparing;
@@ -112,7 +112,7 @@ impl Gateway {
 
     /// Relays until it is stopped, and until the last session has said so.
     pub async fn run(self) {
-        let room = Arc::new(Semaphore::new(self.config.max_sessions));
+        let room = Room::new(self.config.max_sessions, self.config.max_sessions_per_ip);
         let ports = Ports::new(self.config.data_ports.clone());
         let router = self.router;
         let sparing = Arc::default();
@@ -148,11 +148,18 @@ impl Gateway {
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
             };
             number += 1;
-            let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-                let mut bytes = Vec::new();
-                Reply::why(Code::SERVICE_CLOSING, Reason::ServerFull).encode(&mut bytes);
-                sessions.spawn(async move { farewell(client, &bytes).await });
-                continue;
+            // Else it is gone already.
+            let Ok(peer) = client.peer_addr() else { continue };
+            let place = match room.enter(peer.ip()) {
+                Ok(place) => place,
+                Err(reason) => {
+                    let (reason_id, why) = (reason.id(), reason.describe());
+                    tracing::warn!(target: "twoport", client = %peer.ip(), reason = reason_id, why, "refuse");
+                    let mut bytes = Vec::new();
+                    Reply::why(Code::SERVICE_CLOSING, reason).encode(&mut bytes);
+                    sessions.spawn(async move { farewell(client, &bytes).await });
+                    continue;
+                }
             };
             let shared = Arc::clone(&shared);
             let stop = self.stop.subscribe();

@@ -11,6 +11,7 @@ mod config;
 mod gateway;
 mod hole;
 mod log;
+mod room;
 mod seat;
 mod session;
 mod upstream;

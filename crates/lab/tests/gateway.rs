@@ -59,6 +59,7 @@ fn start(server: &Server, policy: Policy, paper: Option<&Paper>, first_port: u16
         trust: trust::Trust::Anybody,
         data_ports: first_port..=first_port + 99,
         max_sessions: 100,
+        max_sessions_per_ip: 100,
         connect_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),
     };

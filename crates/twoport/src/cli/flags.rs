@@ -359,6 +359,14 @@ pub(crate) static FLAGS: &[Flag] = &[
     },
     Flag {
         of: &["gateway"],
+        long: "max-sessions-per-ip",
+        short: None,
+        takes: Takes::Text("N"),
+        about: "Sessions at a time from one address [default: 7500]",
+        details: "",
+    },
+    Flag {
+        of: &["gateway"],
         long: "upstream-name",
         short: None,
         takes: Takes::Text("NAME"),
