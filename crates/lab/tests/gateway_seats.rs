@@ -387,3 +387,23 @@ fn stopped_it_takes_everything_back() {
     stage.signal(Signal::TERM);
     assert!(wait_for(|| stage.rules("client-box").trim().is_empty()));
 }
+
+#[test]
+fn the_rules_that_are_printed_are_those_that_are_put_in_place() {
+    let Some(stage) = Stage::set("nat/routed", CLIENT, "client-box") else { return };
+    let mut command = Command::new(served::program().unwrap());
+    let printed = command.arg("gateway").args(CLIENT).arg("--print-rules").output().unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let real = stage.rules("client-box");
+    // Two ports are chosen when it starts.
+    let plain = |line: &str| {
+        let line = line.trim().split(" redirect to ").next().unwrap_or_default();
+        line.split(" ct helper set ").next().unwrap_or_default().to_owned()
+    };
+    let is_rule = |line: &&str| ["nat ip", "redirect to"].iter().any(|word| line.contains(word));
+    let rules: Vec<String> = printed.lines().filter(is_rule).map(plain).collect();
+    assert_eq!(rules.len(), 5, "{printed}");
+    for rule in rules {
+        assert!(real.lines().any(|line| plain(line) == rule), "{rule} is not in {real}");
+    }
+}

@@ -257,7 +257,8 @@ fn translates(netlink: &mut Netlink) -> io::Result<bool> {
 
 /// Connections of the gateway to itself, on which nobody says a word: each can have an expectation
 /// in its name, as only a connection with a helper can. When the process dies they are reset, and
-/// their expectations go with them.
+/// their expectations go with them once the kernel forgets them: after ten seconds, when it next
+/// looks (at most a minute later).
 #[derive(Debug)]
 struct Masters {
     v4: TcpListener,
