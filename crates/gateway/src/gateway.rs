@@ -1,6 +1,6 @@
 //! The gateway as a whole: where clients connect, how many may, and how it ends.
 //!
-//! What a session does is in [`session`](crate::session).
+//! What a session does is in [`session`].
 
 use std::io;
 use std::net::SocketAddr;
