@@ -76,6 +76,8 @@ ROWS = [
     Row('ftps-full', 'TLS sessions with a transfer', 'login --tls --transfer --resume none --path k1/f0 --streams 4 '
         '--secs 1', [PER_SECOND, EACH], ['pyftpdlib']),
 ]
+CHURN = 'churn'
+WARM = 2000  # sessions until a server has all that it keeps
 CLIENT = [('get', 'client: get of 1 GiB'), ('put', 'client: put of 1 GiB')]
 
 
@@ -191,6 +193,31 @@ class Bench:
         return dict(title=title, unit='CPU s', peer='curl', ratio=statistics.median(ratios), low=min(ratios),
                     high=max(ratios), ours=statistics.median(used['twoport']), theirs=statistics.median(used['curl']))
 
+    def churn(self):
+        """What the server holds after many sessions with a download came and went, beside what it
+        held after the first."""
+        row = Row(CHURN, '', 'x', [], [])
+        key, server = self.server('twoport', row)
+
+        def pss():
+            text = Path(f'/proc/{server.process.pid}/smaps_rollup').read_text()
+            return next(int(line.split()[1]) for line in text.splitlines() if line.startswith('Pss:')) / 1024
+
+        held, done = {}, 0
+        for until in (WARM, WARM + self.options.churn):
+            while done < until:
+                command = [self.loadgen, 'login', *server.arguments(), '--transfer', '--path', 'k1/f0',
+                           '--streams', '8', '--secs', '1']
+                ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+                done += json.loads(ran.stdout)['n']
+            time.sleep(2)
+            held[until] = pss()
+        self.running.pop(key).stop()
+        before, after = held.values()
+        self.raw.append({'row': CHURN, 'server': 'twoport', 'sessions': done, 'mib': held})
+        return dict(title=f'memory after {done:,} sessions', unit='MiB', peer=f'after {WARM:,}', ours=after,
+                    theirs=before, ratio=after / before, low=after / before, high=after / before)
+
     def close(self):
         for server in self.running.values():
             server.stop()
@@ -222,13 +249,14 @@ def main():
     parser.add_argument('--rows', default='')
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--quick', action='store_true')
+    parser.add_argument('--churn', type=int, default=20_000, help='how many sessions come and go in that row')
     parser.add_argument('--list', action='store_true')
     parser.add_argument('--port', type=int, default=22000)
     parser.add_argument('--out', default=str(servers.ROOT / 'target/bench'), help='where the results are written')
     options = parser.parse_args()
     if options.quick:
         options.rounds = 2
-    names = [row.name for row in ROWS] + [op for op, _ in CLIENT]
+    names = [row.name for row in ROWS] + [CHURN] + [op for op, _ in CLIENT]
     if options.list:
         return print('\n'.join(names))
     wanted = options.rows.split(',') if options.rows else names
@@ -246,6 +274,8 @@ def main():
             if row.name in wanted:
                 add(rows, bench.row(row))
                 loads.append(os.getloadavg()[0])
+        if CHURN in wanted:
+            add(rows, [bench.churn()])
         for op, title in CLIENT:
             if op in wanted:
                 add(rows, [bench.client(op, title)])

@@ -255,7 +255,8 @@ fn has_news(socket: impl AsFd) -> bool {
 /// Synch of ABOR), and the runtime takes a short read for the last one.
 async fn read_plain(tcp: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
     loop {
-        tcp.readable().await?;
+        // The future of `readable` is five times as large, and idle sessions hold it.
+        poll_fn(|cx| tcp.poll_read_ready(cx)).await?;
         let mut space = [0; READ];
         match tcp.try_read(&mut space) {
             Ok(length) => {

@@ -11,7 +11,7 @@
 //! | connection | file | way |
 //! |---|---|---|
 //! | in clear | short, sent | read if it is in memory, and sent at once: no thread, no pipe |
-//! | in clear | short, received | read at once, stored in one go on a thread: no pipe |
+//! | in clear | short, received | read at once, stored in one go: no pipe, and no thread where nothing waits |
 //! | in clear | long | turns on a thread: `splice` through a pipe of a MiB (`direct`) |
 //! | in clear | none: text, listings, storages in memory | the same turns, with chunks of 256 KiB (`copy`) |
 //! | under TLS | any | the same chunks, sealed in one batch each, on the same thread |
@@ -106,6 +106,11 @@ pub trait Sink: Send + 'static {
     /// What the storage says.
     fn end(&mut self) -> Result<(), Self::Error> {
         Ok(())
+    }
+
+    /// Whether taking and ending wait for nothing: then a short upload needs no thread.
+    fn is_at_once(&self) -> bool {
+        false
     }
 
     /// The open file that takes the bytes as they come, at its cursor; none where they change on

@@ -11,7 +11,7 @@ use twoport_proto::path::VirtualPath;
 use twoport_proto::reason::Reason;
 use twoport_proto::server::{Job, ListTarget, Outcome, Upload};
 
-use crate::storage::{self, Kind, Source, StorageError};
+use crate::storage::{self, Kind, Medium, Source, StorageError};
 use crate::transfer::{Opened, Reading, Rows, Writing};
 use crate::world::{World, reason};
 
@@ -40,8 +40,8 @@ pub fn at_once(world: &World, job: &Job) -> Option<Answer> {
             reading(source, *offset, *length, *ascii)
         }
         Job::OpenWrite { path, how, ascii } => {
-            world.storage.check_upload_at_once(path, *how).then_some(())?;
-            writing(world, path.clone(), *how, *ascii)
+            let medium = world.storage.check_upload_at_once(path, *how)?;
+            writing(world, path.clone(), *how, *ascii, medium)
         }
         _ => return None,
     };
@@ -238,14 +238,23 @@ fn open_write(
     } else {
         path
     };
-    world.storage.check_upload(&path, how).map_err(failed)?;
-    Ok(writing(world, path, how, ascii))
+    let medium = world.storage.check_upload(&path, how).map_err(failed)?;
+    Ok(writing(world, path, how, ascii, medium))
 }
 
-fn writing(world: &World, path: VirtualPath, how: Upload, ascii: bool) -> (Outcome, Opened) {
+fn writing(
+    world: &World,
+    path: VirtualPath,
+    how: Upload,
+    ascii: bool,
+    medium: Medium,
+) -> (Outcome, Opened) {
     let name = (how == Upload::Unique).then(|| path.clone());
     let storage = std::sync::Arc::clone(&world.storage);
-    (Outcome::Opened { size: None, name }, Opened::Write(Writing { storage, path, how, ascii }))
+    (
+        Outcome::Opened { size: None, name },
+        Opened::Write(Writing { storage, path, how, ascii, medium }),
+    )
 }
 
 /// The name as it stands, with its options; then without; then as a pattern.

@@ -17,7 +17,7 @@ use twoport_proto::reason::Reason;
 use twoport_proto::server::{Form, ListTarget, Upload};
 use twoport_proto::time::Time;
 
-use crate::storage::{self, Listed, Listing, Stat, Storage};
+use crate::storage::{self, Listed, Listing, Medium, Stat, Storage};
 use crate::world::{World, reason};
 
 /// What a job opened under its ticket.
@@ -112,6 +112,8 @@ pub struct Writing {
     pub how: Upload,
     /// Whether the text of the network is converted.
     pub ascii: bool,
+    /// What is written to, as far as is known.
+    pub medium: Medium,
 }
 
 impl Writing {
@@ -130,6 +132,7 @@ impl Writing {
     pub fn expect(self, news: Option<Outlook>) -> Receiving {
         let decoder = self.ascii.then(Decoder::new);
         Receiving {
+            medium: self.medium,
             target: Some(self),
             sink: None,
             decoder,
@@ -162,6 +165,7 @@ pub struct Receiving {
     /// There until it is opened.
     target: Option<Writing>,
     sink: Option<Box<dyn storage::Sink>>,
+    medium: Medium,
     decoder: Option<Decoder>,
     text: Vec<u8>,
     /// When the first bytes came; the transfer, if none have.
@@ -267,6 +271,10 @@ impl pump::Sink for Receiving {
             self.is_stored = true;
         }
         Ok(())
+    }
+
+    fn is_at_once(&self) -> bool {
+        self.medium == Medium::Memory
     }
 
     fn file(&self) -> Option<&File> {

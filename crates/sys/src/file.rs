@@ -98,6 +98,14 @@ pub fn metadata(open: impl AsFd) -> Result<Metadata> {
     Ok(rustix::fs::statx(open, c"", flags, StatxFlags::BASIC_STATS)?.into())
 }
 
+/// Whether what is open lies in memory, on a tmpfs: nothing done to it waits.
+#[must_use]
+pub fn is_in_memory(open: impl AsFd) -> bool {
+    /// `f_type` of tmpfs (statfs(2)).
+    const TMPFS: u64 = 0x0102_1994;
+    rustix::fs::fstatfs(open).is_ok_and(|system| u64::try_from(system.f_type) == Ok(TMPFS))
+}
+
 /// Waits until the file's data and metadata are on the disk.
 ///
 /// # Errors

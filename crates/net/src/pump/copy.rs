@@ -9,8 +9,8 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use super::turn::{Turn, Watch};
-use super::{CHUNK, Progress, PumpError, Sink, Source, blocking, data_error, timeout};
+use super::turn::{Turn, Watch, Water};
+use super::{CHUNK, Progress, PumpError, Sink, Source, blocking, data_error, direct, timeout};
 use crate::stream::{Detached, Stream};
 use rustix::event::PollFlags;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -77,10 +77,14 @@ fn turn_out<S: Source>(
     out: &mut Outgoing,
     progress: &Progress,
 ) -> Result<End, PumpError<S::Error>> {
-    let mut sent = 0;
+    let (mut sent, mut is_long) = (0, false);
     loop {
         if turn.is_cancelled() {
             return Ok(End::Cancelled);
+        }
+        if sent >= CHUNK as u64 && !is_long {
+            is_long = true;
+            stream.fd().map(direct::suit_to_near_peer);
         }
         if out.rest().is_empty() {
             out.chunk.clear();
@@ -185,6 +189,7 @@ fn turn_in<S: Sink>(
     progress: &Progress,
 ) -> Result<End, PumpError<S::Error>> {
     let (mut filled, mut received) = (chunk.len(), 0);
+    let mut water = Water::default();
     // Once for the turn: what is read over it needs no zeros first.
     chunk.resize(CHUNK.max(filled), 0);
     let end = loop {
@@ -201,7 +206,7 @@ fn turn_in<S: Sink>(
         match more {
             Ok(true) => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                if filled == 0 && !Turn::wait(stream.fd(), PollFlags::IN) {
+                if filled == 0 && !water.wait(stream.fd(), received) {
                     break End::Waits;
                 }
             }
@@ -219,6 +224,7 @@ fn turn_in<S: Sink>(
             }
         }
     };
+    water.lower(stream.fd());
     chunk.clear();
     Ok(end)
 }
@@ -304,12 +310,13 @@ pub(super) async fn last<S: Sink>(
     if chunk.is_empty() && !is_end {
         return (sink, Ok(()));
     }
-    blocking(move || {
+    let is_at_once = sink.is_at_once();
+    let work = move || {
         let mut taken = if chunk.is_empty() { Ok(()) } else { sink.take(&chunk) };
         if is_end && taken.is_ok() {
             taken = sink.end();
         }
         (sink, taken)
-    })
-    .await
+    };
+    if is_at_once { work() } else { blocking(work).await }
 }

@@ -12,6 +12,7 @@ pub(super) use send::send;
 
 use std::io;
 use std::net::TcpStream as Socket;
+use std::os::fd::AsFd;
 
 use tokio::net::TcpStream;
 use twoport_sys::socket;
@@ -40,9 +41,9 @@ fn out_of_runtime(tcp: TcpStream) -> io::Result<Socket> {
 
 /// Between neighbours the model of BBR finds nothing to model, and its pacing costs a timer for
 /// each burst: half the CPU of a transfer. Over real ways the system's own choice stays.
-fn suit_to_near_peer(tcp: &TcpStream) {
-    if socket::round_trip(tcp).is_ok_and(|microseconds| microseconds < NEAR) {
+pub(super) fn suit_to_near_peer(tcp: impl AsFd) {
+    if socket::round_trip(&tcp).is_ok_and(|microseconds| microseconds < NEAR) {
         // Where the kernel has or allows it not, nothing is lost but time.
-        let _: io::Result<()> = socket2::SockRef::from(tcp).set_tcp_congestion(b"cubic");
+        let _: io::Result<()> = socket2::SockRef::from(&tcp).set_tcp_congestion(b"cubic");
     }
 }

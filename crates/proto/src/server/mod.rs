@@ -142,7 +142,7 @@ struct Core {
     settings: Settings,
     channel: Channel,
     pending: Option<(Ticket, Pending)>,
-    transfer: Option<Transfer>,
+    transfer: Option<Box<Transfer>>,
     progress: u64,
     /// The port that active connections come from, where it is always the same.
     dials_from: Option<u16>,
@@ -240,7 +240,7 @@ impl Session {
             State::Refusing { until, .. } => Some(until),
             _ => None,
         };
-        let transfer = self.core.transfer.as_ref().and_then(Transfer::deadline);
+        let transfer = self.core.transfer.as_deref().and_then(Transfer::deadline);
         [refusing, transfer, self.idle_until(), self.core.login_by, self.core.session_by]
             .into_iter()
             .flatten()
@@ -297,7 +297,7 @@ impl Session {
     /// The line whose turn it is, if one may be handled now.
     fn next_line(&mut self) -> Option<Result<Vec<u8>, LineError>> {
         // The replies to ABOR come before those to what is behind it.
-        let ending = self.core.transfer.as_ref().is_some_and(Transfer::is_cancelling);
+        let ending = self.core.transfer.as_deref().is_some_and(Transfer::is_cancelling);
         let waits = self.core.pending.is_some()
             || ending
             || matches!(self.state, State::Closing | State::Refusing { .. } | State::Securing);

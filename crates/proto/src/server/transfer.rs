@@ -16,6 +16,7 @@ use crate::reply::Reply;
 use crate::text::Escaped;
 use crate::time::Time;
 use crate::verb::Permission;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -321,8 +322,10 @@ impl Core {
         let ascii = lists || self.settings.is_ascii();
         self.progress = 0;
         let phase = Phase::Opening;
-        self.transfer =
-            Some(Transfer { ticket, intent, path, ascii, size: None, phase, unproven: None });
+        // Boxed: an idle session has none.
+        let (size, unproven) = (None, None);
+        let transfer = Transfer { ticket, intent, path, ascii, size, phase, unproven };
+        self.transfer = Some(Box::new(transfer));
         self.effects.push_back(Effect::Run(ticket, job));
     }
 
@@ -371,7 +374,7 @@ impl Core {
     }
 
     /// The file is open: now the data connection.
-    fn opened(&mut self, mut transfer: Transfer, is_named: bool) {
+    fn opened(&mut self, mut transfer: Box<Transfer>, is_named: bool) {
         let until = self.now.after(self.policy.data_timeout);
         let phase = match self.channel {
             Channel::Offered { arrived } => {
@@ -485,7 +488,8 @@ impl Core {
 
     pub(super) fn transfer_timer(&mut self) {
         let now = self.now;
-        let due = |transfer: &mut Transfer| transfer.deadline().is_some_and(|until| until <= now);
+        let due =
+            |transfer: &mut Box<Transfer>| transfer.deadline().is_some_and(|until| until <= now);
         let Some(transfer) = self.transfer.take_if(due) else { return };
         let reason = match transfer.phase {
             Phase::Dialling { .. } => Reason::DataDialTimeout,

@@ -238,8 +238,15 @@ impl Channel {
     }
 
     /// The client's connection to the offered port, or a stranger's, which is closed. A port that
-    /// is kept without being offered is given back in a while.
+    /// is kept without being offered is given back in a while. Without a port it takes no room.
     pub(super) async fn accept(&mut self) -> DataEvent {
+        if self.lease.is_none() && self.claim.is_none() {
+            return std::future::pending().await;
+        }
+        Box::pin(self.accept_at_port()).await
+    }
+
+    async fn accept_at_port(&mut self) -> DataEvent {
         if let Some(claim) = self.claim.as_mut().filter(|_| self.offered) {
             let came = claim.came().await;
             self.offered = false;

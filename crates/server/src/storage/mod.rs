@@ -59,6 +59,15 @@ pub use disk::Disk;
 pub use error::{Operation, Reason, Result, StorageError};
 pub use memory::Memory;
 
+/// What uploads are written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// A disk, which may have to be waited for.
+    Disk,
+    /// Memory: nothing waits.
+    Memory,
+}
+
 /// A tree of files as FTP sees it. Every call may block and none holds a lock between calls.
 ///
 /// Paths are below the storage's root. Unless a method says otherwise, a link in the path is
@@ -84,14 +93,14 @@ pub trait Storage: Send + Sync {
         None
     }
 
-    /// Whether [`Storage::begin_upload`] would be let do its work now. Touches nothing: it is for
-    /// the time before the data connection is up.
-    fn check_upload(&self, path: &VirtualPath, how: Upload) -> Result<()>;
+    /// Whether [`Storage::begin_upload`] would be let do its work now, and on what. Touches nothing:
+    /// it is for the time before the data connection is up.
+    fn check_upload(&self, path: &VirtualPath, how: Upload) -> Result<Medium>;
 
-    /// As [`Storage::check_upload`], on a thread that must not wait. `false` says nothing: ask there.
-    fn check_upload_at_once(&self, path: &VirtualPath, how: Upload) -> bool {
+    /// As [`Storage::check_upload`], on a thread that must not wait. `None` says nothing: ask there.
+    fn check_upload_at_once(&self, path: &VirtualPath, how: Upload) -> Option<Medium> {
         let _may_have_to_wait = (path, how);
-        false
+        None
     }
 
     /// A place for the bytes to come. Checks everything anew.

@@ -7,14 +7,12 @@ use std::os::fd::AsFd as _;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::pipe::{SpliceFlags, splice};
 use tokio::net::TcpStream;
-use twoport_sys::socket::set_low_water;
 
 use super::super::pipe::Pipe;
-use super::super::turn::{Turn, Watch};
+use super::super::turn::{Turn, Watch, Water};
 use super::super::{Progress, PumpError, Sink, blocking, copy, data_error, timeout};
 use super::{End, out_of_runtime};
 use crate::stream::Stream;
@@ -23,16 +21,9 @@ use crate::stream::Stream;
 /// does it.
 const AT_ONCE: usize = 64 * 1024;
 
-/// How much must be there before the kernel wakes the thread, once the data flow. Origin: measured,
-/// it takes a quarter less CPU than waking for each segment.
-const LOW_WATER: u32 = 256 * 1024;
-
 /// How much is stored in one step. Origin: it takes a tenth of a ms, and who drops a transfer waits
 /// for it.
 const STEP: usize = 256 * 1024;
-
-/// How much has to come without a pause before the data count as flowing.
-const FLOWING: u64 = 1 << 20;
 
 /// Receives until the peer closes, or until `cancel` is ready.
 pub(in super::super) async fn receive<S: Sink>(
@@ -135,7 +126,7 @@ fn run<S: Sink>(
         taken?;
     }
     let Some(pipe) = sink.file().and_then(|_| Pipe::take().ok()) else { return Ok(End::File) };
-    let (mut received, mut flowing, mut is_raised) = (0, 0, false);
+    let (mut received, mut water) = (0, Water::default());
     let end = loop {
         if turn.is_cancelled() {
             break End::Cancelled;
@@ -148,7 +139,6 @@ fn run<S: Sink>(
             Ok(0) => break End::Whole,
             Ok(came) => {
                 received += came as u64;
-                flowing += came as u64;
                 match store(turn, &pipe, came, sink, progress)? {
                     Stored::All => {}
                     Stored::Copied => break End::File,
@@ -157,37 +147,20 @@ fn run<S: Sink>(
                 }
             }
             Err(Errno::AGAIN) => {
-                if flowing >= FLOWING && !is_raised {
-                    is_raised = set_low_water(socket, LOW_WATER).is_ok();
-                }
-                if Turn::wait(Some(socket.as_fd()), PollFlags::IN) {
-                    continue;
-                }
-                if !is_raised {
+                if !water.wait(Some(socket.as_fd()), received) {
                     break End::Waits;
                 }
-                // There may be less than that, which is looked for before the thread is left.
-                lower(socket);
-                (flowing, is_raised) = (0, false);
             }
             Err(Errno::INTR) => {}
             Err(error) => break End::Socket(error),
         }
     };
-    if is_raised {
-        lower(socket);
-    }
+    water.lower(Some(socket.as_fd()));
     pipe.give_back();
     if matches!(end, End::Whole) {
         sink.end()?;
     }
     Ok(end)
-}
-
-/// Wakes for each byte again.
-fn lower(socket: &Socket) {
-    // What could be raised can be lowered.
-    let _: std::io::Result<()> = set_low_water(socket, 1);
 }
 
 /// What became of the bytes in the pipe.

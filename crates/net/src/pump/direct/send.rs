@@ -14,6 +14,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use rustix::net::SendFlags;
 use rustix::pipe::{SpliceFlags, splice};
 use tokio::net::TcpStream;
+use twoport_sys::file::is_in_memory;
 
 use super::super::pipe::Pipe;
 use super::super::turn::{Turn, Watch};
@@ -24,9 +25,6 @@ use crate::stream::Stream;
 /// How much is sent at once, before a thread is asked for. Origin: 64 KiB are read and sent in the
 /// time that changing over to a thread and back takes.
 const AT_ONCE: usize = 64 * 1024;
-
-/// `f_type` of tmpfs (statfs(2)): its files are in memory, though it does not say so when asked.
-const TMPFS: u64 = 0x0102_1994;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -119,13 +117,10 @@ fn read_warm(file: &File, space: &mut [u8]) -> Option<usize> {
     let at_cursor = u64::MAX;
     let read = preadv2(file, &mut [IoSliceMut::new(space)], at_cursor, ReadWriteFlags::NOWAIT);
     match read {
+        // A tmpfs does not say so when asked this way.
         Err(Errno::OPNOTSUPP) if is_in_memory(file) => rustix::io::read(file, space).ok(),
         read => read.ok(),
     }
-}
-
-fn is_in_memory(file: &File) -> bool {
-    rustix::fs::fstatfs(file).is_ok_and(|system| u64::try_from(system.f_type) == Ok(TMPFS))
 }
 
 /// One turn: from the file into a pipe, from the pipe into the socket.

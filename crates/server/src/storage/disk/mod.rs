@@ -33,7 +33,7 @@ use twoport_sys::file::{self, Kind as FileKind, Metadata, Moment};
 use self::place::{Place, below, place, target, visible};
 use self::plan::must_be_file;
 use super::error::{During as _, Operation, Reason, Result};
-use super::{Identity, Kind, Listing, Sink, Source, Stat, Storage, Upload};
+use super::{Identity, Kind, Listing, Medium, Sink, Source, Stat, Storage, Upload};
 
 pub use self::leftovers::{Sweep, Swept};
 pub use self::place::Links;
@@ -244,12 +244,12 @@ impl Storage for Disk {
         self.source_at_once(path, offset)
     }
 
-    fn check_upload(&self, path: &VirtualPath, how: Upload) -> Result<()> {
-        self.plan(path, how).map(drop).during(Operation::BeginUpload)
+    fn check_upload(&self, path: &VirtualPath, how: Upload) -> Result<Medium> {
+        self.plan(path, how).map(|plan| plan.medium()).during(Operation::BeginUpload)
     }
 
-    fn check_upload_at_once(&self, path: &VirtualPath, how: Upload) -> bool {
-        how == Upload::Replace { overwrite: true } && self.can_replace_at_once(path).is_some()
+    fn check_upload_at_once(&self, path: &VirtualPath, how: Upload) -> Option<Medium> {
+        if how == (Upload::Replace { overwrite: true }) { self.medium_at_once(path) } else { None }
     }
 
     fn begin_upload(&self, path: &VirtualPath, how: Upload) -> Result<Box<dyn Sink>> {

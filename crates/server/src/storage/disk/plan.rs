@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use twoport_proto::path::VirtualPath;
 use twoport_sys::Errno;
 use twoport_sys::beneath::Purpose;
-use twoport_sys::directory::Name;
-use twoport_sys::file::{Kind, Metadata, Moment};
+use twoport_sys::directory::{Directory, Name};
+use twoport_sys::file::{Kind, Metadata, Moment, is_in_memory};
 
 use super::place::{Place, Target, below, may_be_made, target};
 use super::{Disk, hidden};
-use crate::storage::Upload;
 use crate::storage::error::Reason;
+use crate::storage::{Medium, Upload};
 
 /// What an upload will do.
 #[derive(Debug)]
@@ -44,6 +44,21 @@ pub(super) enum Plan {
         /// Where the cursor goes.
         offset: u64,
     },
+}
+
+impl Plan {
+    /// What it would write to.
+    pub(super) fn medium(&self) -> Medium {
+        match self {
+            Self::Fresh { place, .. }
+            | Self::Continue { place, .. }
+            | Self::InPlace { place, .. } => medium(&place.directory),
+        }
+    }
+}
+
+fn medium(directory: &Directory) -> Medium {
+    if is_in_memory(directory) { Medium::Memory } else { Medium::Disk }
 }
 
 impl Disk {
@@ -76,15 +91,18 @@ impl Disk {
         }
     }
 
-    /// Whether a plan to replace the file, or to make it, would be found good, where the kernel has
+    /// Where a plan to replace the file, or to make it, would write, if it is good and the kernel has
     /// in memory all that it takes; `None` where it would wait, and where a link or anything wrong is
     /// there.
-    pub(super) fn can_replace_at_once(&self, path: &VirtualPath) -> Option<()> {
+    pub(super) fn medium_at_once(&self, path: &VirtualPath) -> Option<Medium> {
         may_be_made(path).ok()?;
         let (root, follow) = (self.root(), self.options().links.follow());
         let name = Name::new(path.name()?).ok()?;
         let directory = root.directory_at_once(below(&path.parent()), follow).ok()?;
-        if !matches!(root.handle_at_once(below(path), follow), Ok(_) | Err(Errno::NOENT)) {
+        let medium = medium(&directory);
+        if medium == Medium::Disk
+            && !matches!(root.handle_at_once(below(path), follow), Ok(_) | Err(Errno::NOENT))
+        {
             return None;
         }
         // Known now, there or not: it is in memory.
@@ -96,7 +114,8 @@ impl Disk {
             Err(Errno::NOENT) => {}
             Err(_) => return None,
         }
-        directory.may_change().ok()
+        directory.may_change().ok()?;
+        Some(medium)
     }
 
     fn resume(&self, place: Place, old: Option<Metadata>, offset: u64) -> Result<Plan, Reason> {

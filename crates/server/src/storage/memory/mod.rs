@@ -15,7 +15,7 @@ use twoport_proto::time::Timestamp;
 use self::transfer::{MemorySink, MemorySource};
 use self::tree::{Node, Tree};
 use super::error::{During as _, Operation, Reason, Result, StorageError};
-use super::{Listed, Listing, Sink, Source, Stat, Storage, Upload, unique};
+use super::{Listed, Listing, Medium, Sink, Source, Stat, Storage, Upload, unique};
 
 /// A tree of files in memory. Clones share it.
 #[derive(Clone, Debug)]
@@ -113,8 +113,8 @@ impl Storage for Memory {
         }
     }
 
-    fn check_upload(&self, path: &VirtualPath, how: Upload) -> Result<()> {
-        self.tree().plan(path, how).map(drop).during(Operation::BeginUpload)
+    fn check_upload(&self, path: &VirtualPath, how: Upload) -> Result<Medium> {
+        self.tree().plan(path, how).map(|_| Medium::Memory).during(Operation::BeginUpload)
     }
 
     fn begin_upload(&self, path: &VirtualPath, how: Upload) -> Result<Box<dyn Sink>> {
