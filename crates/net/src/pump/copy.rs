@@ -254,9 +254,32 @@ fn fill(stream: &mut Detached, space: &mut [u8]) -> (usize, Result<bool, Error>)
     (filled, Ok(true))
 }
 
-/// The first bytes after a pause, waited for where it costs nothing. What ends the transfer is an
-/// error here.
+/// How long the end may come behind the first bytes without a thread being asked for. Origin: a peer
+/// sends a short file and closes in two steps, some microseconds apart; the clock of the runtime
+/// ticks in ms.
+const GATHERING: Duration = Duration::from_millis(1);
+
+/// The first bytes after a pause, waited for where it costs nothing, with what comes right behind.
+/// What ends the transfer is an error here.
 pub(super) async fn first<E>(
+    stream: &mut Stream,
+    chunk: &mut Vec<u8>,
+    most: usize,
+    stall: Duration,
+    progress: &Progress,
+    mut cancel: Pin<&mut impl Future<Output = ()>>,
+) -> Result<(), Result<bool, PumpError<E>>> {
+    next(stream, chunk, most, stall, progress, cancel.as_mut()).await?;
+    let gathered = tokio::time::timeout(GATHERING, async {
+        while chunk.len() < most {
+            next(stream, chunk, most, stall, progress, cancel.as_mut()).await?;
+        }
+        Ok(())
+    });
+    gathered.await.unwrap_or(Ok(()))
+}
+
+async fn next<E>(
     stream: &mut Stream,
     chunk: &mut Vec<u8>,
     most: usize,
