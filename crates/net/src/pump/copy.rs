@@ -82,9 +82,12 @@ fn turn_out<S: Source>(
         if turn.is_cancelled() {
             return Ok(End::Cancelled);
         }
-        if sent >= CHUNK as u64 && !is_long {
+        if sent >= CHUNK as u64
+            && !is_long
+            && let Some(socket) = stream.fd()
+        {
             is_long = true;
-            stream.fd().map(direct::suit_to_near_peer);
+            direct::suit_to_near_peer(socket);
         }
         if out.rest().is_empty() {
             out.chunk.clear();
