@@ -162,7 +162,7 @@ impl World {
                 assert!(self.announced, "a handshake before the 150");
                 self.securing = Some(Securing::Data);
             }
-            Effect::StopTls | Effect::Unlisten => {}
+            Effect::StopTls | Effect::Unlisten | Effect::Doze => {}
             Effect::Note(note) => assert!(!note.to_string().chars().any(char::is_control)),
         }
     }
@@ -260,7 +260,7 @@ impl World {
             Move::Arrived => self.give(Input::Data(DataEvent::Arrived)),
             Move::Stranger => {
                 let stranger = "198.51.100.9:4711".parse().unwrap();
-                self.give(Input::Data(DataEvent::Stranger(stranger)));
+                self.give(Input::Data(DataEvent::Stranger(stranger, Reason::StrangerRefused)));
             }
             Move::Dialled => self.give(Input::Data(DataEvent::Dialled)),
             Move::DialFailed(why) => self.give(Input::Data(DataEvent::DialFailed(reason(why)))),
