@@ -263,3 +263,43 @@ fn in_clear_a_log_in_at_the_moment_of_a_transfer_is_greeted() {
         assert_eq!(greeting, *b"220");
     }
 }
+
+/// Where a greeting came on a data connection, a client kept it as the beginning of its file.
+#[test]
+fn a_data_connection_in_doubt_hears_no_greeting_and_the_log_in_beside_it_does() {
+    let site = Site::new();
+    let mut one = site.control().logged_in();
+    one.asks("EPSV", "229");
+    let mut data = TcpStream::connect(site.address()).unwrap();
+    let mut other = site.control();
+    one.send("RETR file");
+    while one.line().starts_with("150") {}
+    data.set_nonblocking(true).unwrap();
+    let heard = data.read(&mut [0; 64]);
+    assert!(heard.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
+    drop(data);
+    other.says("220");
+}
+
+/// In clear they take turns, and nobody waits in vain.
+#[test]
+fn sessions_of_one_address_in_clear_are_all_served() {
+    let site = Site::new();
+    let clients: Vec<_> = (0..6).map(|_| site.control().logged_in()).collect();
+    std::thread::scope(|scope| {
+        for mut client in clients {
+            let address = site.address();
+            scope.spawn(move || {
+                for _ in 0..3 {
+                    client.asks("EPSV", "229");
+                    let mut data = TcpStream::connect(address).unwrap();
+                    client.asks("RETR file", "150");
+                    let mut got = Vec::new();
+                    data.read_to_end(&mut got).unwrap();
+                    assert!(got == content());
+                    client.says("226");
+                }
+            });
+        }
+    });
+}

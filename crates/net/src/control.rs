@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::RecvFlags;
 use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
@@ -176,6 +177,20 @@ impl ControlStream {
         let socket =
             self.socket.as_ref().and_then(Stream::fd).ok_or(io::ErrorKind::NotConnected)?;
         Ok(Outlook(rustix::io::fcntl_dupfd_cloexec(socket, 0)?))
+    }
+
+    /// Waits until the peer has closed its end. Nothing is read.
+    pub async fn closed(&self) {
+        /// How often is looked. Origin: nobody waits for it but others who wait their turn.
+        const LOOK: Duration = Duration::from_millis(100);
+        while let Some(socket) = &self.socket {
+            let mut sockets = [PollFd::new(socket.tcp(), PollFlags::RDHUP)];
+            let ready = poll(&mut sockets, Some(&Timespec::default()));
+            if ready.is_ok_and(|ready| ready > 0) {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Writes all of `bytes`, in one segment where they fit: the helpers in the network read no

@@ -333,6 +333,13 @@ impl Side {
         SIDES.iter().find(|side| side.end == end && side.name == name)
     }
 
+    /// Whether data connections can come in besides control connections, helpers left out.
+    #[must_use]
+    pub fn lets_data_in(&self) -> bool {
+        let has = |rules: &[&str]| self.rules.iter().any(|rule| rules.contains(rule));
+        !has(&[OPEN_CONTROL]) || has(&[OPEN_RANGE, OPEN_ONE, MAPPED])
+    }
+
     /// The sides of an end.
     pub fn of(end: End) -> impl Iterator<Item = &'static Self> {
         SIDES.iter().filter(move |side| side.end == end)

@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout};
 use twoport_net::control::ControlStream;
 use twoport_net::data::desk::{Arrived, Desk};
 use twoport_net::data::dial::canonical;
+use twoport_net::data::ports::accept_now;
 use twoport_net::proxy;
 use twoport_proto::code::Code;
 use twoport_proto::reason::Reason;
@@ -188,10 +189,18 @@ impl Handle {
 }
 
 async fn accept(listener: TcpListener, door: Door, shared: Arc<Shared>) {
-    let sessions = Arc::clone(&shared);
-    let desk = Desk::control(door.implicit, move |desk, arrived| {
-        admit(arrived, door, &sessions, desk);
-    });
+    let listener = Arc::new(listener);
+    let (sessions, waiting, others) =
+        (Arc::clone(&shared), Arc::clone(&listener), Arc::clone(&shared));
+    let desk = Desk::control(
+        door.implicit,
+        move |desk, arrived| admit(arrived, door, &sessions, desk),
+        move |desk| {
+            while let Some((stream, peer)) = accept_now(&waiting) {
+                welcome(stream, peer, door, &others, desk);
+            }
+        },
+    );
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => welcome(stream, canonical(peer), door, &shared, &desk),
@@ -234,8 +243,6 @@ fn admit(
     desk: &Arc<Desk>,
 ) {
     let serving = Arc::clone(&shared.serving.borrow());
-    // Each open socket is a door of the configuration in force, which takes over those of the last.
-    let Some(policy) = serving.policy(&door) else { return };
     let number = shared.sessions.fetch_add(1, Ordering::Relaxed) + 1;
     match shared.census.enter(peer.ip(), &serving.most) {
         Ok(place) => {
@@ -243,6 +250,10 @@ fn admit(
             // A connection that is gone before it began is nobody's loss.
             if let Ok(stream) = ControlStream::new(stream, serving.keep_alive) {
                 let stream = stream.on_behalf_of(ends);
+                let (local, client) = (stream.local().ip(), stream.peer().ip());
+                // Each open socket is a door of the configuration in force, which takes over those
+                // of the last.
+                let Some(policy) = serving.policy(&door, local, client) else { return };
                 let at = At { stream, door, policy, desk: Arc::clone(desk) };
                 let driver = Box::new(Driver::new(at, number, serving, place, stop));
                 tokio::spawn(driver.run());

@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -70,10 +70,10 @@ pub struct Serving {
     config: Arc<Config>,
     owners: Arc<Owners>,
     disks: Arc<Mutex<HashMap<PathBuf, Disk>>>,
-    /// Whether nothing but the control port can be reached from outside, as far as is known.
-    shut: Arc<AtomicBool>,
     /// What accounts can reach that logged in before.
     worlds: Arc<Mutex<HashMap<String, World>>>,
+    /// Whether somebody said which passive ports are open, or a router opens them.
+    ports_are_known: bool,
 }
 
 impl Serving {
@@ -125,18 +125,19 @@ impl Serving {
             checks: Arc::new(Semaphore::new(CHECKS)),
             owners: Arc::new(Owners::of_host()),
             disks: Arc::default(),
-            shut: former.map(|former| Arc::clone(&former.shut)).unwrap_or_default(),
             worlds: Arc::default(),
+            ports_are_known: config.data.open_firewall == OpenFirewall::Pcp
+                || config.data.passive_ports != Config::default().data.passive_ports,
             config: Arc::new(config),
         })
     }
 
-    /// The rules of sessions that come in by this door; none where the configuration has no such
-    /// door.
+    /// The rules of a session that comes in by this door, between these ends; none where the
+    /// configuration has no such door.
     #[must_use]
-    pub fn policy(&self, door: &Door) -> Option<Arc<Policy>> {
+    pub fn policy(&self, door: &Door, local: IpAddr, client: IpAddr) -> Option<Arc<Policy>> {
         let policy = self.policies.get(door)?;
-        let data_on_control_port = self.takes_data_on_control_port();
+        let data_on_control_port = self.takes_data_on_control_port(local, client);
         if policy.data_on_control_port == data_on_control_port {
             return Some(Arc::clone(policy));
         }
@@ -149,20 +150,19 @@ impl Serving {
         Self { tls: Some(tls), ..self.clone() }
     }
 
-    /// Whether passive data connections come to the control port.
+    /// Whether the passive data connections of a client come to the control port: always, never, or
+    /// because nothing else is open. Without a configured range a NAT forwards none; elsewhere it
+    /// shows in what becomes of offers.
     #[must_use]
-    pub fn takes_data_on_control_port(&self) -> bool {
+    pub fn takes_data_on_control_port(&self, local: IpAddr, client: IpAddr) -> bool {
         match self.config.data.passive {
             Passive::Ports => false,
             Passive::ControlPort => true,
-            Passive::Auto => self.shut.load(Ordering::Relaxed),
+            Passive::Auto => match self.outside.evidence().of(client) {
+                Some(reached) => !reached,
+                None => !self.ports_are_known && Outside::is_translated(local, client),
+            },
         }
-    }
-
-    /// Tells what is known of the outside: whether it lets in nothing but the control port. New
-    /// sessions heed it where `passive` is auto.
-    pub fn only_control_port_is_open(&self, so: bool) {
-        self.shut.store(so, Ordering::Relaxed);
     }
 
     /// What an account can reach. Blocks.

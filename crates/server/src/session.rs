@@ -80,6 +80,8 @@ pub(crate) struct Driver {
     certificate: Option<Box<Shown>>,
     /// How the client came in.
     door: Door,
+    /// The offer that waits its turn at a shared port.
+    turn: Option<Ticket>,
     open: bool,
 }
 
@@ -104,7 +106,6 @@ impl Driver {
     ) -> Self {
         let (local, peer) = (stream.local(), stream.peer());
         let begin = if door.implicit { Session::implicit } else { Session::new };
-        let desk = policy.data_on_control_port.then_some(desk);
         let channel = Channel::new(number, &stream, &serving, desk);
         let session = begin(policy, local, peer, clock::now());
         let who = Who { session: number, peer: peer.ip(), user: None, anonymous: false };
@@ -125,6 +126,7 @@ impl Driver {
             identity: None,
             certificate: None,
             door,
+            turn: None,
             open: true,
         }
     }
@@ -217,7 +219,15 @@ impl Driver {
                     }
                 }
                 event = self.channel.accept() => return Input::Data(event),
-                input = self.control.read(), if wants_lines => return input,
+                heard = heard(&mut self.control, wants_lines), if wants_lines || self.turn.is_some() => {
+                    if let Some(input) = heard {
+                        return input;
+                    }
+                    self.job = Slot::default();
+                    if let Some(ticket) = self.turn.take() {
+                        return Input::Done(ticket, Outcome::Failed(Reason::ControlLost));
+                    }
+                }
                 () = reached(deadline) => return Input::Timer,
                 stop = stopping(&mut self.stop) => return match stop {
                     Stop::Now => Input::Terminate,
@@ -277,7 +287,10 @@ impl Driver {
                 let tls = self.control.is_tls();
                 match self.channel.listen(ticket, &self.serving, guard, round_trip, tls) {
                     Ok(outcome) => self.inputs.push_back(Input::Done(ticket, outcome)),
-                    Err(turn) => self.job = turn,
+                    Err(turn) => {
+                        self.job = turn;
+                        self.turn = Some(ticket);
+                    }
                 }
             }
             (job, Some(world)) => {
@@ -335,6 +348,7 @@ impl Driver {
         match finished {
             Finished::Job { ticket, outcome, .. } => Some(Input::Done(ticket, outcome)),
             Finished::Claimed { ticket, claim } => {
+                self.turn = None;
                 Some(Input::Done(ticket, self.channel.claimed(claim)))
             }
             Finished::LoggedIn { ticket, account, world } => {
@@ -460,6 +474,15 @@ impl Driver {
         }
         self.channel.rest(&self.serving.pool);
     }
+}
+
+/// The next line; or, where no line is wanted yet, nothing as soon as the client is gone.
+async fn heard(control: &mut Control, wants_lines: bool) -> Option<Input> {
+    if wants_lines {
+        return Some(control.read().await);
+    }
+    control.closed().await;
+    None
 }
 
 async fn reached(deadline: Option<Time>) {

@@ -29,6 +29,9 @@ use crate::tls::tickets::{Binder, Identity};
 /// What happens to a connection that is no data connection.
 type Greet = Box<dyn Fn(&Arc<Desk>, Arrived) + Send + Sync>;
 
+/// Lets all arrive that the kernel has accepted already.
+type CatchUp = Box<dyn Fn(&Arc<Desk>) + Send + Sync>;
+
 /// Whether an address is of a load balancer that says whose connection it makes.
 pub type Trusted = Arc<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
@@ -38,8 +41,11 @@ pub struct Desk {
     /// The passive port it stands at; the control port is accepted from elsewhere.
     passive: Option<(Lease, Trusted)>,
     greet: Option<Greet>,
+    catch_up: Option<CatchUp>,
     /// Told whenever a claim goes.
     freed: Arc<Notify>,
+    /// Told whenever what is held may be due at another time.
+    turned: Notify,
 }
 
 struct State {
@@ -92,28 +98,33 @@ impl Desk {
     /// A desk at a passive port.
     #[must_use]
     pub fn passive(lease: Lease, trusted: Trusted, freed: Arc<Notify>) -> Arc<Self> {
-        Self::new(Kind::Passive, Some((lease, trusted)), None, freed)
+        Self::new(Kind::Passive, Some((lease, trusted)), None, None, freed)
     }
 
-    /// A desk at a control port; who is to be greeted goes to `greet`.
+    /// A desk at a control port; who is to be greeted goes to `greet`. `catch_up` lets all arrive
+    /// that the kernel has accepted: whether a connection came before its verb makes a difference.
     #[must_use]
     pub fn control(
         implicit: bool,
         greet: impl Fn(&Arc<Self>, Arrived) + Send + Sync + 'static,
+        catch_up: impl Fn(&Arc<Self>) + Send + Sync + 'static,
     ) -> Arc<Self> {
         let kind = if implicit { Kind::Implicit } else { Kind::Explicit };
-        Self::new(kind, None, Some(Box::new(greet)), Arc::default())
+        let catch_up: CatchUp = Box::new(catch_up);
+        Self::new(kind, None, Some(Box::new(greet)), Some(catch_up), Arc::default())
     }
 
     fn new(
         kind: Kind,
         passive: Option<(Lease, Trusted)>,
         greet: Option<Greet>,
+        catch_up: Option<CatchUp>,
         freed: Arc<Notify>,
     ) -> Arc<Self> {
         let (owners, held) = (HashMap::new(), HashMap::new());
         let state = State { door: Door::new(kind), next: 1, binder: None, owners, held };
-        Arc::new(Self { state: Mutex::new(state), passive, greet, freed })
+        let turned = Notify::new();
+        Arc::new(Self { state: Mutex::new(state), passive, greet, catch_up, freed, turned })
     }
 
     /// The passive port it stands at.
@@ -145,6 +156,7 @@ impl Desk {
         offer: Offer<Identity>,
         binder: Option<&Arc<Binder>>,
     ) -> Result<Claim, Conflict> {
+        self.catch_up();
         let mut early = Vec::new();
         let mut state = self.state();
         while let Some((stream, from)) =
@@ -251,7 +263,9 @@ impl Desk {
 
     /// Tells everybody what the machine has decided.
     fn hand_out(&self, state: &mut State) {
+        let mut is_freed = false;
         while let Some(verdict) = state.door.poll() {
+            is_freed |= matches!(verdict, Verdict::Data { .. } | Verdict::Refuse { .. });
             match verdict {
                 Verdict::Data { connection, owner } => {
                     let owner = state.owners.get(&owner).cloned();
@@ -272,7 +286,10 @@ impl Desk {
                 }
             }
         }
-        self.freed.notify_waiters();
+        // A failed attempt must not wake those who wait: they would wake each other for ever.
+        if is_freed {
+            self.freed.notify_waiters();
+        }
     }
 
     fn see_to(self: &Arc<Self>, mut arrival: Arrival) {
@@ -289,10 +306,14 @@ impl Desk {
         let Arrival { number, arrived, mut sentence } = arrival;
         let mut has_spoken = false;
         let sentence = loop {
+            let turned = self.turned.notified();
+            tokio::pin!(turned);
+            turned.as_mut().enable();
             let deadline = self.state().door.deadline();
             tokio::select! {
                 biased;
                 sentence = &mut sentence => break sentence,
+                () = turned => {}
                 first = hello::first(&arrived.stream), if !has_spoken => {
                     has_spoken = true;
                     self.said(number, &first);
@@ -306,6 +327,12 @@ impl Desk {
         };
         if let Ok(sentence) = sentence {
             self.carry_out(arrived, sentence);
+        }
+    }
+
+    fn catch_up(self: &Arc<Self>) {
+        if let Some(catch_up) = &self.catch_up {
+            catch_up(self);
         }
     }
 
@@ -362,6 +389,7 @@ impl Claim {
     /// The transfer verb has come.
     pub fn verb(&mut self, guard: Guard<Identity>, direction: Direction) {
         self.verb = Some((guard, direction));
+        self.desk.catch_up();
         self.with_door(|door, owner, now| door.verb(now, owner, guard, direction));
     }
 
@@ -374,6 +402,7 @@ impl Claim {
     /// Another command came: the offer is not believed in any more until its verb comes.
     pub fn sleep(&self) {
         self.with_door(|door, owner, now| door.sleep(now, owner));
+        self.desk.freed.notify_waiters();
     }
 
     /// Waits on: the connection that came was not proven to be the client's.
@@ -393,6 +422,7 @@ impl Claim {
         let mut state = self.desk.state();
         work(&mut state.door, self.offer.owner, clock::now());
         self.desk.hand_out(&mut state);
+        self.desk.turned.notify_waiters();
     }
 }
 
@@ -403,6 +433,7 @@ impl Drop for Claim {
         state.owners.remove(&owner);
         state.door.withdraw(clock::now(), owner);
         self.desk.hand_out(&mut state);
+        self.desk.freed.notify_waiters();
     }
 }
 

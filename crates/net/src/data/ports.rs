@@ -161,11 +161,7 @@ impl Lease {
     /// the runtime does.
     #[must_use]
     pub fn accept_now(&self) -> Option<(TcpStream, SocketAddr)> {
-        let accepted =
-            rustix::net::accept_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC);
-        let stream = TcpStream::from_std(accepted.ok()?.into()).ok()?;
-        let peer = stream.peer_addr().ok()?;
-        Some((stream, canonical(peer)))
+        accept_now(&self.listener)
     }
 
     /// The next connection, for who waits for more than one thing.
@@ -181,6 +177,16 @@ impl Lease {
     pub fn drain(&self) {
         while rustix::net::accept(&self.listener).is_ok() {}
     }
+}
+
+/// The next connection to a listener, without waiting for one.
+#[must_use]
+pub fn accept_now(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let accepted = rustix::net::accept_with(listener, flags);
+    let stream = TcpStream::from_std(accepted.ok()?.into()).ok()?;
+    let peer = stream.peer_addr().ok()?;
+    Some((stream, canonical(peer)))
 }
 
 impl Drop for Place {

@@ -232,8 +232,13 @@ impl<'a> Stage<'a> {
     fn play(&self, told: &(dyn Fn(&Cell) + Sync)) -> io::Result<Vec<Cell>> {
         let numbered: Vec<_> =
             self.order.cells_in(&self.topology).into_iter().enumerate().collect();
+        // On the control port, in clear, clients of one address disturb each other: each cell is to
+        // show the network, not that.
+        let on_control =
+            self.order.server.name == "twoport" && !self.topology.server.lets_data_in();
+        let at_once = if on_control { 1 } else { AT_ONCE };
         let played =
-            spread(&numbered, AT_ONCE, |(number, (family, protection, mode, operation))| {
+            spread(&numbered, at_once, |(number, (family, protection, mode, operation))| {
                 let (family, protection) = (*family, *protection);
                 let (mode, operation) = (*mode, *operation);
                 let start = clock::now();

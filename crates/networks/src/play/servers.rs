@@ -121,7 +121,14 @@ fn twoport(site: &Site<'_>) -> io::Result<Vec<Command>> {
         command.args(["--listen", &format!("{any}:{}", side.control)]);
         command.args(["--implicit-tls", &format!("{any}:{IMPLICIT}")]);
     }
-    command.args(["--passive-ports", &format!("{first}-{last}")]);
+    if side.lets_data_in() {
+        command.args(["--passive-ports", &format!("{first}-{last}")]);
+    } else {
+        command.args(["--passive", "control-port"]);
+    }
+    if side.extra == Extra::Mapper {
+        command.args(["--open-firewall", "pcp"]);
+    }
     if let Some(address) = side.passive.address {
         command.args(["--public-address", &address.to_string()]);
     }

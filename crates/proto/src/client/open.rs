@@ -33,6 +33,10 @@ const DIAL_MIN: Duration = Duration::from_millis(1200);
 /// no work, and TCP has repeated it twice by then.
 const REPLY_MIN: Duration = Duration::from_millis(1500);
 
+/// The same when a reply was missing before: the server may let its clients take turns. Origin: with
+/// two replies that were eaten there is a verdict after 6 s still.
+const REPLY_AGAIN: Duration = Duration::from_secs(3);
+
 /// The machine.
 #[derive(Debug)]
 pub struct Open {
@@ -149,7 +153,9 @@ impl Open {
     }
 
     fn send(&mut self, now: Time, state: State, command: Command) {
-        let patience = self.network.round_trip.saturating_mul(4).max(REPLY_MIN);
+        let was_silent = self.failures.iter().any(|f| f.reason == Reason::ReplyMissing);
+        let least = if was_silent { REPLY_AGAIN } else { REPLY_MIN };
+        let patience = self.network.round_trip.saturating_mul(4).max(least);
         self.deadline = (!self.left.is_empty()).then(|| now.after(patience));
         self.state = state;
         self.effects.push_back(Effect::Command(command));

@@ -7,8 +7,9 @@
 //! The rules. In clear a connection has no name, so one address has one claim at a time at a door.
 //! Under TLS the ticket in a client's hello names the session, and any number may wait. On the
 //! control port a client that waits for the 220 is a log-in: it is held for a moment while a claim of
-//! its address is open, and then greeted. What is in doubt is never data of a session: it is closed
-//! or greeted, and the transfer is refused.
+//! its address is open, and then greeted. What is in doubt is never data of a session: the transfer is
+//! refused, the client given the time to close its data connection, and what is left is greeted. (A
+//! greeting on a data connection would become the beginning of somebody's file.)
 
 mod judge;
 
@@ -21,7 +22,9 @@ use crate::reason::Reason;
 use crate::time::Time;
 
 /// How long a claim that nobody answered keeps its place free of other sessions: its connection may
-/// be on the way. Origin: a SYN that was lost is sent again after one second.
+/// be on the way. Origin: a SYN that was lost is sent again after one second. On the control port,
+/// where the others wait for this place alone, it is the offer's patience: who gave up has closed its
+/// socket, and that sends no SYN again.
 const GHOST: Duration = Duration::from_secs(2);
 
 /// How long an offer on the control port counts without its transfer verb. Origin: clients send the
@@ -32,9 +35,9 @@ const AWAKE: Duration = Duration::from_secs(5);
 /// the data time-out.
 const AWAKE_PASSIVE: Duration = Duration::from_secs(30);
 
-/// The longest that a connection to the control port is held. Origin: a log-in that waits for a
-/// second feels broken.
-pub const LONGEST_HOLD: Duration = Duration::from_millis(900);
+/// The longest that a connection to the control port is held, but for a doubt. Origin: a SYN that was
+/// lost is sent again after one second, and the data connection of a client may be such a one.
+pub const LONGEST_HOLD: Duration = Duration::from_millis(1200);
 
 /// How long a connection to a passive port may leave its hello unsaid. Origin: a client says it
 /// when it has read the 150, and opening a file may take its time; the data time-out is as long.
@@ -81,7 +84,8 @@ pub struct Offer<N> {
 /// Another session waits for a connection that could not be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// When the place is free again, if nothing happens before; unknown while a claim is open.
+    /// When the place is free again, if nothing happens before; unknown while a transfer verb waits
+    /// for its connection.
     pub until: Option<Time>,
 }
 
@@ -178,6 +182,8 @@ struct Held<N> {
     from: IpAddr,
     since: Time,
     said: Option<Said<N>>,
+    /// It may have been the data of a transfer that was refused: until then its client may close it.
+    doubtful: Option<Time>,
 }
 
 impl<N: Copy + Eq> Door<N> {
@@ -207,8 +213,13 @@ impl<N: Copy + Eq> Door<N> {
         let with_claim = |claim: &Claim<N>| {
             clashes(claim.offer.owner, claim.offer.peer, claim.offer.guard == Guard::Clear)
         };
-        if self.claims.iter().any(|claim| with_claim(claim) && !claim.sleeps(now)) {
-            return Err(Conflict { until: None });
+        let awake = |claim: &&Claim<N>| with_claim(claim) && !claim.sleeps(now);
+        if let Some(other) = self.claims.iter().find(awake) {
+            let until = match other.stage {
+                Stage::Offered { until } => Some(until),
+                Stage::Due { .. } => None,
+            };
+            return Err(Conflict { until });
         }
         let ghosts = self.ghosts.iter().filter(|ghost| ghost.until > now);
         let ghosts = ghosts.filter(|ghost| clashes(ghost.owner, ghost.peer, ghost.clear));
@@ -263,10 +274,11 @@ impl<N: Copy + Eq> Door<N> {
     /// The session no longer waits: another command came, or its end.
     pub fn withdraw(&mut self, now: Time, owner: u64) {
         if let Some(at) = self.claims.iter().position(|claim| claim.offer.owner == owner) {
-            let Offer { peer, guard, .. } = self.claims.swap_remove(at).offer;
+            let Offer { peer, guard, patience, .. } = self.claims.swap_remove(at).offer;
             let clear = guard == Guard::Clear;
+            let lingers = if self.kind == Kind::Passive { GHOST } else { patience };
             self.ghosts.retain(|ghost| ghost.until > now);
-            self.ghosts.push(Ghost { owner, peer, clear, until: now.after(GHOST) });
+            self.ghosts.push(Ghost { owner, peer, clear, until: now.after(lingers) });
         }
         self.settle(now);
     }
@@ -275,7 +287,7 @@ impl<N: Copy + Eq> Door<N> {
     /// what it says first is wanted.
     pub fn arrive(&mut self, now: Time, connection: u64, from: IpAddr) {
         let from = from.to_canonical();
-        self.held.push(Held { connection, from, since: now, said: None });
+        self.held.push(Held { connection, from, since: now, said: None, doubtful: None });
         self.settle(now);
     }
 

@@ -185,7 +185,7 @@ impl Core {
     /// else: the next connection may be a log-in.
     pub(super) fn doze(&mut self, command: &Command) {
         let waits = self.channel == Channel::Offered { arrived: false } && self.transfer.is_none();
-        if waits && self.policy.data_on_control_port && !command.goes_before_data() {
+        if waits && !command.goes_before_data() {
             self.effects.push_back(Effect::Doze);
         }
     }

@@ -157,7 +157,7 @@ settings! {
             "above the ports that Linux takes for outgoing connections (32768-60999), within IANA's dynamic range, so that no other program takes them by chance";
         passive "passive": Passive = "auto", Common,
             "Where passive data connections come in: at the passive-ports, or at the control port itself, which is then the only port that a firewall must let in",
-            "auto is ports, unless the server knows that only the control port can be reached from outside";
+            "auto is ports, unless no data connection arrives there, or the server is behind NAT and no passive-ports are set: then it is the control port";
         public_address "public-address": PublicAddress = "auto", Common,
             "The address that PASV announces: an IPv4 address, a name (looked up each minute), or `auto`; for some clients `NETWORK=ADDRESS`; in a file one string or a list, of which the first that fits counts",
             "auto is the address that the client's control connection came to where that is public or the client is in a private network, too; for others the outer address, as the router (PCP, NAT-PMP, UPnP), the cloud's metadata or the reflector tell it";

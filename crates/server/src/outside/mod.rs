@@ -4,6 +4,7 @@
 //! It asks around in the background; what is not known yet is announced as it is without NAT.
 
 mod cloud;
+pub(crate) mod evidence;
 mod find;
 mod mapped;
 mod reach;
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::config::public::{Announced, PublicAddress, PublicPorts};
 use crate::config::words::OpenFirewall;
 use crate::tls::state_directory;
+use evidence::Evidence;
 use mapped::Mapped;
 pub(crate) use mapped::POOL;
 
@@ -48,6 +50,7 @@ struct Inner {
     known: Mutex<Known>,
     told: Mutex<Option<Known>>,
     mapped: Option<Arc<Mapped>>,
+    evidence: Arc<Evidence>,
 }
 
 /// What was found out.
@@ -84,7 +87,18 @@ impl Outside {
             known: Mutex::new(known),
             told: Mutex::default(),
             mapped,
+            evidence: former.map(|former| Arc::clone(&former.0.evidence)).unwrap_or_default(),
         }))
+    }
+
+    /// What data connections have shown of the way in.
+    pub(crate) fn evidence(&self) -> &Evidence {
+        &self.0.evidence
+    }
+
+    /// Whether a box translates between this client and the server, as far as addresses tell.
+    pub(crate) const fn is_translated(local: IpAddr, client: IpAddr) -> bool {
+        !local.is_ipv6() && !is_near(local, client)
     }
 
     /// What a client is told: `local` is where its control connection arrived and `port` the passive

@@ -37,6 +37,7 @@ use super::work::{Finished, Slot};
 use crate::config::networks::Networks;
 use crate::config::words::ForeignData;
 use crate::outside::Outside;
+use crate::outside::evidence::MOMENT;
 use crate::serving::Serving;
 
 /// How long an active connection may be in the making; the session's own deadline is shorter.
@@ -74,13 +75,16 @@ pub(super) struct Channel {
     /// Whether the client hears of the port under TLS.
     tls: bool,
     session: u64,
-    /// The desk of the control port, if data come to it, and the port.
-    desk: Option<(Arc<Desk>, u16)>,
+    /// The desk of the control port, and the port.
+    desk: (Arc<Desk>, u16),
+    /// Whether the offer is the control port.
+    at_control: bool,
     claim: Option<Box<Claim>>,
     lease: Option<Lease>,
     arriving: Option<Arriving>,
     /// Whether the lease's port was announced and nobody has come yet.
     offered: bool,
+    offered_at: Time,
     kept_until: Instant,
     held: Option<Stream>,
 }
@@ -91,10 +95,10 @@ impl Channel {
         session: u64,
         control: &ControlStream,
         serving: &Serving,
-        desk: Option<Arc<Desk>>,
+        desk: Arc<Desk>,
     ) -> Self {
         let (own, local, peer) = (control.own(), control.local(), control.peer());
-        let desk = desk.map(|desk| (desk, local.port()));
+        let desk = (desk, local.port());
         let local = local.ip().to_canonical();
         Self {
             own,
@@ -108,10 +112,12 @@ impl Channel {
             tls: false,
             session,
             desk,
+            at_control: false,
             claim: None,
             lease: None,
             arriving: None,
             offered: false,
+            offered_at: Time::ZERO,
             kept_until: clock::instant(Time::ZERO),
             held: None,
         }
@@ -132,15 +138,17 @@ impl Channel {
         round_trip: Option<Duration>,
         tls: bool,
     ) -> Result<Outcome, Slot> {
+        self.learn(Duration::ZERO);
         self.held = None;
         self.arriving = None;
         self.claim = None;
         self.offered = false;
         self.tls = tls;
-        let own = match (&self.desk, self.lease.take()) {
-            (Some(_), _) => None,
-            (None, Some(lease)) => Some(Ok(lease)),
-            (None, None) => serving.pool.own(self.own.ip()).transpose(),
+        self.at_control = serving.takes_data_on_control_port(self.local, self.peer);
+        let own = match self.lease.take() {
+            _ if self.at_control => None,
+            Some(lease) => Some(Ok(lease)),
+            None => serving.pool.own(self.own.ip()).transpose(),
         };
         match own {
             Some(Ok(lease)) => {
@@ -171,7 +179,7 @@ impl Channel {
             alone: trip.saturating_mul(2).clamp(LEAST_ALONE, LONGEST_HOLD),
         };
         let (pool, binder, local) = (serving.pool.clone(), serving.binder.clone(), self.own.ip());
-        let desk = self.desk.as_ref().map(|(desk, _)| Arc::clone(desk));
+        let desk = self.at_control.then(|| Arc::clone(&self.desk.0));
         Slot::new(async move {
             let claim = match desk {
                 Some(desk) => {
@@ -190,14 +198,14 @@ impl Channel {
             Ok(claim) => claim,
             Err(error) => return unopened(&error),
         };
-        let port = claim.port().or_else(|| self.desk.as_ref().map(|(_, port)| *port));
+        let port = claim.port().unwrap_or(self.desk.1);
         self.claim = Some(Box::new(claim));
-        port.map_or(Outcome::Failed(Reason::LocalError), |port| self.offer(port))
+        self.offer(port)
     }
 
     /// The way to the port is opened, and the client told of it.
     fn offer(&mut self, port: u16) -> Outcome {
-        if self.desk.is_none()
+        if !self.at_control
             && let Err(error) = self.way.open(port)
         {
             tracing::error!(target: "twoport", %error, "the firewall does not open");
@@ -205,6 +213,7 @@ impl Channel {
             return Outcome::Failed(Reason::DataListenFailed);
         }
         self.offered = true;
+        self.offered_at = clock::now();
         Outcome::Listening(self.outside.announce(self.local, self.peer, self.tls, port))
     }
 
@@ -253,6 +262,9 @@ impl Channel {
             self.way.shut();
             return match came {
                 Came::Data(stream) => {
+                    if !self.at_control {
+                        self.outside.evidence().note(self.peer, true);
+                    }
                     self.held = Some(stream.into());
                     DataEvent::Arrived
                 }
@@ -300,6 +312,7 @@ impl Channel {
             }
             self.offered = false;
             self.way.shut();
+            self.outside.evidence().note(self.peer, true);
             self.kept_until = clock::instant(clock::now().after(KEPT));
             self.held = Some(stream.into());
             return DataEvent::Arrived;
@@ -351,8 +364,17 @@ impl Channel {
         self.held.take()
     }
 
+    /// An offer ends. If nobody came to it for so long, its client could not.
+    fn learn(&self, patience: Duration) {
+        let is_tried = self.offered && !self.at_control;
+        if is_tried && clock::now().since(self.offered_at) >= patience {
+            self.outside.evidence().note(self.peer, false);
+        }
+    }
+
     /// Closes the port and a connection that was not used.
     pub(super) fn close(&mut self) {
+        self.learn(MOMENT);
         self.held = None;
         self.arriving = None;
         self.lease = None;

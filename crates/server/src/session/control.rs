@@ -101,6 +101,11 @@ impl Control {
         }
     }
 
+    /// Waits until the client has closed its end, while its lines are not read.
+    pub(super) async fn closed(&self) {
+        self.stream.closed().await;
+    }
+
     /// How long a round trip takes; none if the system does not tell.
     pub(super) fn round_trip(&self) -> Option<Duration> {
         self.stream.round_trip()

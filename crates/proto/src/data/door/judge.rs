@@ -19,7 +19,7 @@ enum Judgement {
     },
     Control,
     Close(Reason),
-    /// It is greeted, and the claim that it may have been meant for is refused.
+    /// The claim that it may have been meant for is refused.
     Doubt {
         owner: u64,
     },
@@ -29,9 +29,13 @@ impl<N: Copy + Eq> Door<N> {
     /// Judges all that can be judged now.
     pub(super) fn settle(&mut self, now: Time) {
         while let Some((at, judgement)) = self.next(now) {
+            if let Judgement::Doubt { owner } = judgement {
+                self.doubt(now, owner);
+                continue;
+            }
             let connection = self.held.swap_remove(at).connection;
             match judgement {
-                Judgement::Wait => {}
+                Judgement::Wait | Judgement::Doubt { .. } => {}
                 Judgement::Data { owner } => {
                     self.claims.retain(|claim| claim.offer.owner != owner);
                     self.verdicts.push_back(Verdict::Data { connection, owner });
@@ -40,12 +44,20 @@ impl<N: Copy + Eq> Door<N> {
                 Judgement::Close(reason) => {
                     self.verdicts.push_back(Verdict::Close { connection, reason });
                 }
-                Judgement::Doubt { owner } => {
-                    self.verdicts.push_back(Verdict::Control { connection });
-                    self.refuse(now, owner);
-                }
             }
         }
+    }
+
+    /// Refuses a claim: one of the connections that are held may be its data, and its client will
+    /// close that one.
+    fn doubt(&mut self, now: Time, owner: u64) {
+        if let Some(claim) = self.claims.iter().find(|claim| claim.offer.owner == owner) {
+            let Offer { peer, patience, .. } = claim.offer;
+            for held in self.held.iter_mut().filter(|held| overlap(peer, Some(held.from))) {
+                held.doubtful = Some(now.after(patience));
+            }
+        }
+        self.refuse(now, owner);
     }
 
     /// The first connection that need not wait, the oldest first.
@@ -81,6 +93,13 @@ impl<N: Copy + Eq> Door<N> {
     }
 
     fn judge(&self, now: Time, held: &Held<N>) -> Judgement {
+        if let Some(until) = held.doubtful {
+            return match held.said {
+                Some(Said::End) => Judgement::Close(Reason::DataDoubtful),
+                None if until > now => Judgement::Wait,
+                _ => Judgement::Control,
+            };
+        }
         let mut candidates = self.candidates(held);
         let Some(first) = candidates.next() else { return self.nobody(held) };
         match (self.kind, first.offer.guard) {
@@ -163,6 +182,7 @@ impl<N: Copy + Eq> Door<N> {
             Stage::Due { direction, .. } => {
                 let others = self.held.iter().filter(|other| {
                     other.connection != held.connection
+                        && other.doubtful.is_none()
                         && overlap(Some(other.from), Some(held.from))
                 });
                 match (direction, others.count()) {
@@ -178,17 +198,24 @@ impl<N: Copy + Eq> Door<N> {
     /// How long a connection is held: from its coming or from the verb, whichever is later, since
     /// the client may have to read the 150 first.
     pub(super) fn until(&self, held: &Held<N>) -> Option<Time> {
+        if held.doubtful.is_some() {
+            return held.doubtful;
+        }
         if self.kind == Kind::Passive {
             return Some(held.since.after(HELLO));
         }
         let of = |claim: &Claim<N>| {
             let Offer { guard, patience, alone, .. } = claim.offer;
-            match claim.stage {
-                Stage::Offered { .. } => held.since.after(patience),
-                Stage::Due { since, .. } => {
-                    let patience = if guard == Guard::Clear { alone } else { patience };
+            match (guard, claim.stage) {
+                (Guard::Private(_), Stage::Offered { .. }) => held.since.after(patience),
+                (Guard::Private(_), Stage::Due { since, .. }) => {
                     since.max(held.since).after(patience)
                 }
+                // Clients connect before they send the verb, or with it.
+                (Guard::Clear, Stage::Due { since, .. }) if held.since <= since => {
+                    since.after(alone)
+                }
+                (Guard::Clear, _) => held.since.after(LONGEST_HOLD),
             }
         };
         let latest = self.candidates(held).map(of).max()?;

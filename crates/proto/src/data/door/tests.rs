@@ -90,7 +90,7 @@ impl World {
     fn assert_greeted(&self, login: u64) {
         assert_eq!(self.fate(login), Verdict::Control { connection: login }, "{:?}", self.trace);
         let waited = self.fate[&login].0.since(self.came[&login]);
-        assert!(waited <= LONGEST_HOLD, "{waited:?}: {:?}", self.trace);
+        assert!(waited <= LONGEST_HOLD + PATIENCE, "{waited:?}: {:?}", self.trace);
     }
 
     fn assert_not_of_another(&self, owner: u64) {
@@ -261,7 +261,8 @@ fn addresses_do_not_get_in_each_others_way() {
         Offer { owner: 1, peer: None, guard: Guard::Clear, patience: PATIENCE, alone: PATIENCE };
     door.claim(now, any).unwrap();
     let other = Offer { owner: 2, peer: Some(at(2)), ..any };
-    assert_eq!(door.claim(now, other), Err(Conflict { until: None }), "it could be anybody's");
+    let conflict = Conflict { until: Some(now.after(AWAKE_PASSIVE)) };
+    assert_eq!(door.claim(now, other), Err(conflict), "it could be anybody's");
 }
 
 #[test]
@@ -376,4 +377,23 @@ fn a_guard_that_changed_behind_the_offer_ends_it() {
     world.step(Claims(1, private(1)));
     world.step(Verb(1, Guard::Clear, Download));
     assert_eq!(world.refused, [1]);
+}
+
+#[test]
+fn a_doubtful_connection_is_greeted_only_when_its_client_had_time_to_close_it() {
+    for closed in [11, 100] {
+        let mut world = World::new(Kind::Explicit);
+        for step in
+            [Claims(1, Guard::Clear), Arrive(11), Arrive(100), Verb(1, Guard::Clear, Download)]
+        {
+            assert!(world.step(step));
+        }
+        assert_eq!((&world.refused[..], world.fate.len()), (&[1][..], 0));
+        world.step(Say(closed, Said::End));
+        let reason = Reason::DataDoubtful;
+        assert_eq!(world.fate(closed), Verdict::Close { connection: closed, reason });
+        world.pass(world.door.deadline().unwrap());
+        let left = 111 - closed;
+        assert_eq!(world.fate(left), Verdict::Control { connection: left });
+    }
 }
