@@ -183,8 +183,8 @@ impl ControlStream {
     pub async fn closed(&self) {
         /// How often is looked. Origin: nobody waits for it but others who wait their turn.
         const LOOK: Duration = Duration::from_millis(100);
-        while let Some(socket) = &self.socket {
-            let mut sockets = [PollFd::new(socket.tcp(), PollFlags::RDHUP)];
+        while let Some(descriptor) = self.socket.as_ref().and_then(Stream::fd) {
+            let mut sockets = [PollFd::new(&descriptor, PollFlags::RDHUP)];
             let ready = poll(&mut sockets, Some(&Timespec::default()));
             if ready.is_ok_and(|ready| ready > 0) {
                 return;

@@ -190,12 +190,14 @@ impl Handle {
 
 async fn accept(listener: TcpListener, door: Door, shared: Arc<Shared>) {
     let listener = Arc::new(listener);
-    let (sessions, waiting, others) =
-        (Arc::clone(&shared), Arc::clone(&listener), Arc::clone(&shared));
+    // Sessions hold the desk, and must not keep a port open that the server has closed.
+    let waiting = Arc::downgrade(&listener);
+    let (sessions, others) = (Arc::clone(&shared), Arc::clone(&shared));
     let desk = Desk::control(
         door.implicit,
         move |desk, arrived| admit(arrived, door, &sessions, desk),
         move |desk| {
+            let Some(waiting) = waiting.upgrade() else { return };
             while let Some((stream, peer)) = accept_now(&waiting) {
                 welcome(stream, peer, door, &others, desk);
             }

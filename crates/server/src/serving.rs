@@ -127,6 +127,7 @@ impl Serving {
             disks: Arc::default(),
             worlds: Arc::default(),
             ports_are_known: config.data.open_firewall == OpenFirewall::Pcp
+                || !config.data.public_ports.0.is_empty()
                 || config.data.passive_ports != Config::default().data.passive_ports,
             config: Arc::new(config),
         })

@@ -18,7 +18,7 @@ const COUNTS: Duration = Duration::from_secs(3600);
 const MOST: usize = 10_000;
 
 /// How soon a client that turned away from an offer may have wanted nothing of it. Origin: who dials
-/// in vain takes longer, or asks again.
+/// in vain takes longer.
 pub(crate) const MOMENT: Duration = Duration::from_secs(1);
 
 /// What is known of each network of clients.

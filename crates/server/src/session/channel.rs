@@ -138,7 +138,7 @@ impl Channel {
         round_trip: Option<Duration>,
         tls: bool,
     ) -> Result<Outcome, Slot> {
-        self.learn(Duration::ZERO);
+        self.learn();
         self.held = None;
         self.arriving = None;
         self.claim = None;
@@ -364,17 +364,17 @@ impl Channel {
         self.held.take()
     }
 
-    /// An offer ends. If nobody came to it for so long, its client could not.
-    fn learn(&self, patience: Duration) {
+    /// An offer ends. If nobody came to it for a while, its client could not.
+    fn learn(&self) {
         let is_tried = self.offered && !self.at_control;
-        if is_tried && clock::now().since(self.offered_at) >= patience {
+        if is_tried && clock::now().since(self.offered_at) >= MOMENT {
             self.outside.evidence().note(self.peer, false);
         }
     }
 
     /// Closes the port and a connection that was not used.
     pub(super) fn close(&mut self) {
-        self.learn(MOMENT);
+        self.learn();
         self.held = None;
         self.arriving = None;
         self.lease = None;
