@@ -152,8 +152,8 @@ impl Serving {
     }
 
     /// Whether the passive data connections of a client come to the control port: always, never, or
-    /// because nothing else is open. Without a configured range a NAT forwards none; elsewhere it
-    /// shows in what becomes of offers.
+    /// because nothing else is open. Without a configured range a NAT forwards none, and a router
+    /// takes a moment to map one; elsewhere it shows in what becomes of offers.
     #[must_use]
     pub fn takes_data_on_control_port(&self, local: IpAddr, client: IpAddr) -> bool {
         match self.config.data.passive {
@@ -161,7 +161,10 @@ impl Serving {
             Passive::ControlPort => true,
             Passive::Auto => match self.outside.evidence().of(client) {
                 Some(reached) => !reached,
-                None => !self.ports_are_known && Outside::is_translated(local, client),
+                None => {
+                    let is_open = self.ports_are_known && self.outside.is_mapped();
+                    !is_open && Outside::is_translated(local, client)
+                }
             },
         }
     }

@@ -212,10 +212,14 @@ impl Session {
         Some(Channel::Punched(arriving))
     }
 
-    /// Where the server may dial from: the port before its control port (RFC 959 §3.2), or 20.
+    /// Where the server may dial from: what it says; or the port before its control port (RFC 959
+    /// §3.2), or 20.
     fn data_ports(&self) -> Vec<SocketAddr> {
         let peer = self.wire.control.peer();
-        let mut ports = vec![peer.port().saturating_sub(1), DATA_PORT];
+        let mut ports = match self.welcome.features.source_port() {
+            Some(port) => vec![port],
+            None => vec![peer.port().saturating_sub(1), DATA_PORT],
+        };
         ports.dedup();
         ports.retain(|port| *port != 0);
         ports.into_iter().map(|port| SocketAddr::new(peer.ip(), port)).collect()

@@ -41,6 +41,20 @@ impl Features {
         self.has("MLST") || self.has("MLSD")
     }
 
+    /// The port that the server's active connections come from, where it says so: `DATA
+    /// source-port 2020`, a word of twoport.
+    #[must_use]
+    pub fn source_port(&self) -> Option<u16> {
+        self.0.iter().find_map(|line| {
+            let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+            let told = [b"DATA".as_slice(), b"source-port"]
+                .iter()
+                .all(|wanted| words.next().is_some_and(|word| word.eq_ignore_ascii_case(wanted)));
+            let port = words.next().filter(|_| told)?;
+            u16::try_from(decimal(port)?).ok().filter(|port| *port != 0)
+        })
+    }
+
     /// Every line as it came.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(Vec::as_slice)
@@ -88,6 +102,19 @@ mod tests {
         let features = Features::read(&Reply::block(Code::STATUS, "Features:", body, "End"));
         assert!(features.has("MLST") && features.has("epsv") && features.has("UTF8"));
         assert!(features.has_mlsd() && !features.has("ML") && !features.has("Features:"));
+        assert_eq!(features.source_port(), None);
+        for (line, port) in [
+            ("DATA source-port 2020", Some(2020)),
+            ("data  Source-Port 20 ", Some(20)),
+            ("DATA control-port", None),
+            ("DATA source-port 0", None),
+            ("DATA source-port 70000", None),
+            ("SITE source-port 20", None),
+        ] {
+            let body = [b"EPSV".to_vec(), line.as_bytes().to_vec()];
+            let told = Features::read(&Reply::block(Code::STATUS, "Features:", body, "End"));
+            assert_eq!(told.source_port(), port, "{line}");
+        }
         for (code, lines) in [(Code::NOT_LOGGED_IN, vec![b"no".to_vec()]), (Code::STATUS, vec![])] {
             assert_eq!(Features::read(&Reply { code, lines }), Features::default());
         }

@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(super) struct Mapped {
     /// The outer address and port of each own one.
     outer: Mutex<HashMap<u16, SocketAddr>>,
     held: tokio::sync::Mutex<Vec<Mapping>>,
+    /// Whether all ports are mapped.
+    whole: AtomicBool,
     /// Where they are written down.
     record: PathBuf,
 }
@@ -45,12 +48,18 @@ impl Mapped {
     /// Servers of one host have different passive ports, and so different records.
     pub(super) fn new(directory: &Path, lowest: u16) -> Self {
         let record = directory.join(format!("mappings-{lowest}"));
-        Self { outer: Mutex::default(), held: tokio::sync::Mutex::default(), record }
+        let (outer, held, whole) = Default::default();
+        Self { outer, held, whole, record }
     }
 
     /// The outer address and port of an own port.
     pub(super) fn of(&self, port: u16) -> Option<SocketAddr> {
         self.outer.lock().unwrap_or_else(PoisonError::into_inner).get(&port).copied()
+    }
+
+    /// Whether all ports are mapped.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Relaxed)
     }
 
     /// Maps the ports of `own`, and keeps them mapped.
@@ -109,6 +118,7 @@ impl Mapped {
             }
         }
         self.publish(&held);
+        self.whole.store(failed.is_none(), Ordering::Relaxed);
         if let (true, Some(first)) = (is_first, held.first()) {
             let (count, outer) = (held.len(), first.external().ip());
             let by = router.protocol();

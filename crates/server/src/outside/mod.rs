@@ -96,6 +96,11 @@ impl Outside {
         &self.0.evidence
     }
 
+    /// Whether the router has opened the passive ports, where that is its task.
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.0.mapped.as_ref().is_none_or(|mapped| mapped.is_whole())
+    }
+
     /// Whether a box translates between this client and the server, as far as addresses tell.
     pub(crate) const fn is_translated(local: IpAddr, client: IpAddr) -> bool {
         !local.is_ipv6() && !is_near(local, client)
