@@ -103,3 +103,56 @@ fn vsftpd_with_an_ordinary_client_works_where_it_was_measured_to() {
     assert_eq!(cells.len(), 192);
     as_measured(&cells);
 }
+
+fn all_work(order: &Order) {
+    let Some(cells) = played(order) else { return };
+    let wrong: Vec<String> = cells
+        .iter()
+        .filter(|cell| !matches!(cell.outcome, Outcome::Works(_) | Outcome::Lacks(_)))
+        .map(|cell| twoport_networks::show::json(cell).to_string())
+        .collect();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cells.len(), wrong.join("\n"));
+    assert!(cells.iter().any(|cell| matches!(cell.outcome, Outcome::Works(_))));
+}
+
+/// Whatever the boxes on both sides do, and without help from them.
+#[test]
+fn twoport_finds_its_way_everywhere() {
+    let protections = Protection::ALL.to_vec();
+    all_work(&Order {
+        modes: vec![Mode::Auto],
+        protections,
+        ..order("twoport", "twoport", Family::V4)
+    });
+}
+
+#[test]
+fn twoport_finds_its_way_to_vsftpd() {
+    all_work(&Order { modes: vec![Mode::Auto], ..order("vsftpd", "twoport", Family::V4) });
+}
+
+#[test]
+fn curl_and_lftp_reach_twoport_in_passive_mode() {
+    for client in ["curl", "lftp"] {
+        let modes = vec![Mode::Epsv, Mode::Pasv];
+        all_work(&Order { modes, ..order("twoport", client, Family::V4) });
+    }
+}
+
+#[test]
+fn punched_active_mode_needs_no_help() {
+    for server in ["vsftpd", "twoport"] {
+        let (modes, operations) = (vec![Mode::Punch], vec![Operation::Retr]);
+        all_work(&Order { modes, operations, ..order(server, "twoport", Family::V4) });
+    }
+}
+
+/// The real miniupnpd, on the client's router for active mode, on the server's for passive mode.
+#[test]
+fn routers_map_ports_for_both_ends() {
+    let named = |name| vec![Topology::named(name).unwrap()];
+    let twoport = || order("twoport", "twoport", Family::V4);
+    all_work(&Order { topologies: named("nat-upnp/routed"), ..twoport() });
+    let (topologies, modes) = (named("nat/nat-upnp"), vec![Mode::Auto]);
+    all_work(&Order { topologies, modes, ..twoport() });
+}
