@@ -150,10 +150,12 @@ impl Router {
                 Ok(found) => Ok(Self(Kind::Datagram(found))),
                 Err(_) => searched.await.map(|found| Self(Kind::Upnp(found))),
             },
-            found = &mut searched => match (tokio::time::timeout(HEAD_START, &mut asked).await, found) {
-                (Ok(Ok(better)), _) => Ok(Self(Kind::Datagram(better))),
-                (_, Ok(found)) => Ok(Self(Kind::Upnp(found))),
-                (_, Err(_)) => asked.await.map(|found| Self(Kind::Datagram(found))),
+            found = &mut searched => match found {
+                Ok(found) => match tokio::time::timeout(HEAD_START, asked).await {
+                    Ok(Ok(better)) => Ok(Self(Kind::Datagram(better))),
+                    _ => Ok(Self(Kind::Upnp(found))),
+                },
+                Err(_) => asked.await.map(|found| Self(Kind::Datagram(found))),
             },
         }
     }
