@@ -65,14 +65,26 @@ pub struct Hop {
 pub async fn find_hop(from: IpAddr, to: SocketAddr, patience: Duration) -> Option<Hop> {
     let mut probes = JoinSet::new();
     for hops in 1..=FARTHEST {
-        probes.spawn(async move {
-            let ended = tokio::time::timeout(patience, ends_at(from, to, hops)).await;
-            ended.ok().and_then(Result::ok).flatten()
-        });
+        probes.spawn(async move { ends_at(from, to, hops).await.ok().flatten() });
     }
-    let found = probes.join_all().await;
-    found.into_iter().flatten().max_by_key(|hop| hop.number)
+    let mut farthest: Option<Hop> = None;
+    for patience in [patience, SECOND_REPEAT] {
+        let collected = tokio::time::timeout(patience, async {
+            while let Some(ended) = probes.join_next().await {
+                let found = ended.ok().flatten().into_iter();
+                farthest = found.chain(farthest).max_by_key(|hop| hop.number);
+            }
+        });
+        if collected.await.is_ok() || farthest.is_some() {
+            break;
+        }
+    }
+    farthest
 }
+
+/// How much longer is waited if no router has told anything. Origin: routers tell so once a second to
+/// each address, which clients behind one NAT share; the kernel repeats a SYN a second time after 3 s.
+const SECOND_REPEAT: Duration = Duration::from_secs(2);
 
 /// Whether a packet of so many hops ends at a router, and at which.
 async fn ends_at(from: IpAddr, to: SocketAddr, hops: u8) -> io::Result<Option<Hop>> {
