@@ -143,21 +143,21 @@ fn all_ways(control: u16, passive: &str, header: &str) {
 
 #[test]
 fn version_2_in_front_of_control_and_data() {
-    all_ways(47_821, "47822-47825", "send-proxy-v2");
+    all_ways(27_821, "27822-27825", "send-proxy-v2");
 }
 
 #[test]
 fn version_1_in_front_of_control_and_data() {
-    all_ways(47_831, "47832-47835", "send-proxy");
+    all_ways(27_831, "27832-27835", "send-proxy");
 }
 
 #[test]
 fn a_trusted_balancer_without_headers_and_an_untrusted_one_with_them_are_refused() {
     let root = TempDir::new().unwrap();
     for (control, passive, header, trusted, reason) in [
-        (47_841, "47842-47843", "", BALANCER, "proxy-header-missing"),
-        (47_844, "47845-47846", "send-proxy", "192.0.2.1", "proxy-untrusted"),
-        (47_847, "47848-47849", "send-proxy-v2", "192.0.2.1", "proxy-untrusted"),
+        (27_841, "27842-27843", "", BALANCER, "proxy-header-missing"),
+        (27_844, "27845-27846", "send-proxy", "192.0.2.1", "proxy-untrusted"),
+        (27_847, "27848-27849", "send-proxy-v2", "192.0.2.1", "proxy-untrusted"),
     ] {
         let served = serve(&root, control, passive, trusted);
         let Some(_balancer) = balanced(control, passive, header) else { return };

@@ -82,7 +82,7 @@ async fn transfers(site: Arc<Site>, url: String, number: usize, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_clients_of_one_address_share_one_port_under_tls() {
-    let ports = ["--tls", "required", "--passive-ports", "47361-47361"];
+    let ports = ["--tls", "required", "--passive-ports", "27361-27361"];
     let site = Arc::new(Site::new(&[&ports[..], &["--require-reuse", "required"]].concat()));
     let mut clients = JoinSet::new();
     for number in 0..100 {
@@ -141,7 +141,7 @@ fn curl_and_lftp_share_one_port_under_tls() {
     if program("curl").is_none() {
         return skipped("curl");
     }
-    let site = Site::new(&["--tls", "optional", "--passive-ports", "47362-47362"]);
+    let site = Site::new(&["--tls", "optional", "--passive-ports", "27362-27362"]);
     for mode in ["--disable-epsv", "--disable-eprt"] {
         all_at_once(&site, "--ssl-reqd", mode, |_| None);
     }
@@ -170,7 +170,7 @@ fn in_clear_addresses_share_one_port_and_clients_of_one_address_take_turns() {
     if program("curl").is_none() {
         return skipped("curl");
     }
-    let site = Site::new(&["--passive-ports", "47363-47363"]);
+    let site = Site::new(&["--passive-ports", "27363-27363"]);
     let address = |number: usize| {
         let last = u8::try_from(number).unwrap();
         Some(Ipv4Addr::new(127, 0, 9, last + 1).to_string())
