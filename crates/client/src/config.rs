@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use twoport_net::reflect::Reflector;
 use twoport_net::tunnel::Proxy;
 use twoport_proto::client::open::Mode;
 
@@ -43,6 +44,8 @@ pub struct Config {
     /// The own address as the server sees it, which is announced in active mode. Default none: the
     /// server is asked (STAT).
     pub external_address: Option<IpAddr>,
+    /// Who is asked for that address when a session begins. Default nobody.
+    pub reflector: Option<Reflector>,
     /// The hop at which the packets that open the own NAT end, in punched active mode. Default none:
     /// the farthest of the first six that answers.
     pub punch_hops: Option<u8>,
@@ -80,6 +83,7 @@ impl Default for Config {
             accept_timeout: Duration::from_secs(8),
             active_ports: 49152..=65535,
             external_address: None,
+            reflector: None,
             punch_hops: None,
             local_address: None,
             durable: false,
@@ -119,6 +123,7 @@ impl fmt::Debug for Config {
             .field("accept_timeout", &self.accept_timeout)
             .field("active_ports", &self.active_ports)
             .field("external_address", &self.external_address)
+            .field("reflector", &self.reflector)
             .field("punch_hops", &self.punch_hops)
             .field("local_address", &self.local_address)
             .field("durable", &self.durable)

@@ -92,6 +92,7 @@ pub use self::trace::{Observer, Trace};
 pub use self::url::{Scheme, Url};
 pub use self::walk::{TreeFile, TreeReport};
 pub use twoport_net::pump::Progress;
+pub use twoport_net::reflect::Reflector;
 pub use twoport_net::tls::Facts;
 pub use twoport_net::tls::connect::Versions;
 pub use twoport_net::tls::trust::Fingerprint;

@@ -113,6 +113,7 @@ impl Session {
             introduced: None,
         };
         session.begin().await?;
+        session.reflect().await;
         session.recall().await;
         session.knows.mlsd = session.welcome.features.has_mlsd();
         Ok(session)

@@ -9,8 +9,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::Command;
 
+use twoport_lab::foreign::clients::served::program;
 use twoport_lab::foreign::nodes::{Client, Served, network, wait_for};
-use twoport_networks::{Network, Node, PUBLIC};
+use twoport_networks::{Family, Network, Node, PUBLIC};
 
 fn run(node: &Node, line: &str) {
     let mut words = line.split(' ');
@@ -167,4 +168,26 @@ fn rules_names_and_ports_that_are_moved() {
     std::io::Read::read_to_string(&mut data, &mut got).unwrap();
     client.says("226");
     assert_eq!(got, "hello");
+}
+
+/// Without it the private address is announced, and refused; with it the outer one is, which needs no
+/// more than a way in.
+#[test]
+fn a_client_announces_what_its_reflector_says() {
+    let Some(network) = network("nat/routed") else { return };
+    let other = Served::start(network.node("public").unwrap(), &[]);
+    let server = Served::start(network.server().unwrap(), &[]);
+    let url = format!("ftp://{}/", network.topology.dialled(Family::V4));
+    let listed = |more: &[&str]| {
+        let mut command = Command::new(program().unwrap());
+        command.args(["ls", "--json", "--mode", "port", "--tls", "off"]);
+        let done = network.client().unwrap().output(command.args(more).arg(&url)).unwrap();
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let refused = listed(&[]);
+    assert!(refused.contains("\"active-address-refused\""), "{refused}");
+    let reflector = format!("ftp://{}", PUBLIC.0);
+    let accepted = listed(&["--reflector", &reflector]);
+    assert!(accepted.contains("\"active-not-connected\""), "{accepted}\n{}", server.log());
+    drop(other);
 }

@@ -11,6 +11,7 @@ pub mod mapping;
 pub mod nft;
 pub mod proxy;
 pub mod pump;
+pub mod reflect;
 pub mod stream;
 pub mod tls;
 pub mod tunnel;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use twoport_net::clock;
 use twoport_proto::text::escape;
 
-use crate::address::{self, CLIENT_LAN6, SERVER_PRIVATE};
+use crate::address::{self, CLIENT_LAN6};
 use crate::network::Node;
 use crate::plan::Daemon;
 use crate::play::Programs;
@@ -32,7 +32,7 @@ pub(crate) fn start(
     let (mut command, ready) = match daemon {
         Daemon::Mapper(inside) => mapper(inside, programs, work)?,
         Daemon::Nat64 => translator(node, programs, work)?,
-        Daemon::Balancer(proxy) => balancer(proxy, programs, work)?,
+        Daemon::Balancer { proxy, servers } => balancer(proxy, servers, programs, work)?,
     };
     let log = File::create(work.join("log"))?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -125,16 +125,24 @@ fn translator(node: &Node, programs: &Programs, work: &Path) -> io::Result<(Comm
     Ok((command, Ready::Carries("nat64")))
 }
 
-/// haproxy passes each port on to the same port of the server.
-fn balancer(proxy: bool, programs: &Programs, work: &Path) -> io::Result<(Command, Ready)> {
+/// haproxy passes each port on to the same port of a server: of the same one for all connections of a
+/// client.
+fn balancer(
+    proxy: bool,
+    servers: &[Ipv4Addr],
+    programs: &Programs,
+    work: &Path,
+) -> io::Result<(Command, Ready)> {
     let mut text = "defaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n \
-                    timeout server 60s\nlisten ftp\n"
+                    timeout server 60s\nlisten ftp\n balance source\n"
         .to_owned();
     for ports in ["21", "990", "2121", "50000-50099"] {
         let _infallible = writeln!(text, " bind 0.0.0.0:{ports}");
     }
     let header = if proxy { " send-proxy-v2" } else { "" };
-    let _infallible = writeln!(text, " server one {}{header}", SERVER_PRIVATE.host);
+    for server in servers {
+        let _infallible = writeln!(text, " server {server} {server}{header}");
+    }
     // Asking at a port of its own does not make a connection to the server.
     let _infallible = writeln!(text, "listen ready\n bind 127.0.0.1:{READY}");
     let file = work.join("haproxy.cfg");

@@ -166,7 +166,12 @@ impl Node {
     /// Its own address, inside of any NAT.
     #[must_use]
     pub fn address(&self, family: Family) -> Option<IpAddr> {
-        self.addresses.iter().copied().find(|own| own.is_ipv6() == (family == Family::V6))
+        self.addresses(family).next()
+    }
+
+    /// All its own addresses, inside of any NAT.
+    pub fn addresses(&self, family: Family) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().copied().filter(move |own| own.is_ipv6() == (family == Family::V6))
     }
 
     /// Starts a process there. It is killed when the value is dropped, when the network is, and when

@@ -40,8 +40,8 @@ pub(crate) enum Daemon {
     Mapper(&'static str),
     /// tayga.
     Nat64,
-    /// haproxy, with or without PROXY headers.
-    Balancer(bool),
+    /// haproxy, with or without PROXY headers, before one or two servers.
+    Balancer { proxy: bool, servers: &'static [Ipv4Addr] },
 }
 
 /// A cable between two interfaces.
@@ -167,8 +167,9 @@ impl Plan {
         };
         gate.daemon = match side.extra {
             Extra::Mapper => Some(Daemon::Mapper(SERVER_PRIVATE.prefix)),
-            Extra::Balancer => Some(Daemon::Balancer(false)),
-            Extra::ProxyBalancer => Some(Daemon::Balancer(true)),
+            Extra::Balancer => Some(Daemon::Balancer { proxy: false, servers: ONE }),
+            Extra::ProxyBalancer => Some(Daemon::Balancer { proxy: true, servers: ONE }),
+            Extra::TwoBackends => Some(Daemon::Balancer { proxy: false, servers: TWO }),
             _ => None,
         };
         gate.interface("wan", (own, 30), (SERVER_OUTSIDE6.0, 64));
@@ -181,7 +182,11 @@ impl Plan {
         self.link(("public", "servers"), ("server-box", "wan"));
         self.link(("server-box", "lan"), ("server", "eth0"));
         self.hosts.push(gate);
-        self.hosts.push(host("server", Some(lan), SERVER_LAN6));
+        let mut server = host("server", Some(lan), SERVER_LAN6);
+        if let (Extra::TwoBackends, Some((_, own))) = (side.extra, server.interfaces.first_mut()) {
+            own.push((SECOND_SERVER.into(), lan.router.1));
+        }
+        self.hosts.push(server);
     }
 
     /// A client in the server's LAN, where the box then is a switch for both.
@@ -206,6 +211,12 @@ impl Plan {
 /// The largest packet of the narrow link: a tunnel's within DSL, below the 1460 bytes of data that both
 /// ends believe in.
 const NARROW: u16 = 1400;
+
+/// What a load balancer has behind it. The second server is a second address of the same host: what
+/// waits at the one is not to be had at the other.
+const ONE: &[Ipv4Addr] = &[SERVER_PRIVATE.host];
+const TWO: &[Ipv4Addr] = &[SERVER_PRIVATE.host, SECOND_SERVER];
+const SECOND_SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 11);
 
 /// A client beside the server.
 const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 107);

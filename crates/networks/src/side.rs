@@ -50,6 +50,8 @@ pub enum Extra {
     Balancer,
     /// The same, which says by the PROXY protocol who the client is.
     ProxyBalancer,
+    /// A load balancer in front of two servers, where a client stays with one of them.
+    TwoBackends,
 }
 
 /// How a server on this side must be set up for what its box lets in.
@@ -305,6 +307,14 @@ pub static SIDES: &[Side] = &[
         about: "a load balancer (haproxy) for control and a passive range, with the PROXY protocol",
         rules: &[BALANCED, FIREWALL, NAT],
         extra: Extra::ProxyBalancer,
+        passive: KNOWN,
+        ..SERVER
+    },
+    Side {
+        name: "balancer-two",
+        about: "a load balancer (haproxy) for control and data of two servers, by the client's address",
+        rules: &[BALANCED, FIREWALL, NAT],
+        extra: Extra::TwoBackends,
         passive: KNOWN,
         ..SERVER
     },

@@ -86,8 +86,10 @@ impl Topology {
         match family {
             Family::V4 => self.client.hosts != Hosts::Ipv6,
             Family::V6 => {
-                let is_balanced =
-                    matches!(self.server.extra, Extra::Balancer | Extra::ProxyBalancer);
+                let is_balanced = matches!(
+                    self.server.extra,
+                    Extra::Balancer | Extra::ProxyBalancer | Extra::TwoBackends
+                );
                 self.client.hosts == Hosts::Ipv6
                     || self.client.extra != Extra::Inside && !is_balanced
             }

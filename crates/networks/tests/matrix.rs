@@ -147,6 +147,16 @@ fn punched_active_mode_needs_no_help() {
     }
 }
 
+/// Two servers share an address: each client stays with one of them.
+#[test]
+fn a_balancer_before_two_servers_keeps_a_client_with_one() {
+    let topologies = vec![Topology::named("nat/balancer-two").unwrap()];
+    for server in ["vsftpd", "twoport"] {
+        let (topologies, modes) = (topologies.clone(), vec![Mode::Epsv, Mode::Pasv]);
+        all_work(&Order { topologies, modes, ..order(server, "twoport", Family::V4) });
+    }
+}
+
 /// The real miniupnpd, on the client's router for active mode, on the server's for passive mode.
 #[test]
 fn routers_map_ports_for_both_ends() {

@@ -25,6 +25,9 @@ const HOP_PATIENCE: Duration = Duration::from_millis(1200);
 /// documents over HTTP; what comes later would come too late for a verdict within six seconds.
 const ROUTER_PATIENCE: Duration = Duration::from_millis(1500);
 
+/// The same where no other mode is left to try. Origin: PCP asks four times in 3.75 s (RFC 6886 §3.1).
+const ROUTER_PATIENCE_ALONE: Duration = Duration::from_secs(4);
+
 /// How long a port stays mapped if nobody ends it. Origin: a transfer ends its own; what a crash
 /// leaves shall not last.
 const MAP_LIFETIME: Duration = Duration::from_secs(3600);
@@ -72,7 +75,8 @@ impl Session {
         self.look_for_a_hop();
         let sought = self.way.router.is_some() || !self.way.discovery.is_empty();
         let may_map = self.config.external_address.is_none() && self.config.proxy.is_none();
-        if !sought && may_map && self.config.mode == Mode::Auto && self.is_far() {
+        let needs_it = matches!(self.config.mode, Mode::Auto | Mode::Eprt | Mode::Port);
+        if !sought && may_map && needs_it && self.is_far() {
             self.look_for_a_router();
         }
     }
@@ -84,8 +88,10 @@ impl Session {
 
     fn look_for_a_router(&mut self) {
         let local = self.wire.control.local().ip();
+        let is_last = self.config.mode != Mode::Auto;
+        let patience = if is_last { ROUTER_PATIENCE_ALONE } else { ROUTER_PATIENCE };
         self.way.discovery.spawn(async move {
-            Router::discover(local, ROUTER_PATIENCE).await.map_err(|error| error.reason)
+            Router::discover(local, patience).await.map_err(|error| error.reason)
         });
     }
 
@@ -119,6 +125,18 @@ impl Session {
     pub(super) async fn unmap(&mut self) {
         if let Some(mapping) = self.way.mapping.take() {
             mapping.release().await;
+        }
+    }
+
+    /// Asks the reflector, if there is one, for the address that active mode announces.
+    pub(crate) async fn reflect(&mut self) {
+        let is_wanted = self.config.external_address.is_none() && self.config.proxy.is_none();
+        let Some(reflector) = self.config.reflector.as_ref().filter(|_| is_wanted) else { return };
+        match reflector.ask().await {
+            Ok(address) => self.config.external_address = Some(address),
+            Err(error) => {
+                self.wire.remark(&format!("the reflector {}: {error}", reflector.address));
+            }
         }
     }
 

@@ -195,7 +195,7 @@ impl<'a> Stage<'a> {
             .order
             .families_in(&self.topology)
             .into_iter()
-            .filter_map(|family| node.address(self.topology.reaches(family)))
+            .flat_map(|family| node.addresses(self.topology.reaches(family)))
             .collect();
         let site = Site { programs, work, root, side, addresses: &addresses, paper: &self.paper };
         let server = self.order.server;

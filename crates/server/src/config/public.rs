@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use ipnet::IpNet;
+use twoport_net::reflect::Reflector;
 
 use super::networks;
 use super::ports::Ports;
@@ -169,24 +170,6 @@ impl Value for PublicPorts {
     }
 }
 
-/// Somebody outside who tells under which address this host is seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reflector {
-    /// How it is asked.
-    pub kind: ReflectorKind,
-    /// `HOST:PORT`.
-    pub address: String,
-}
-
-/// How a reflector is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReflectorKind {
-    /// By STUN (RFC 5389).
-    Stun,
-    /// By STAT: another twoport.
-    Ftp,
-}
-
 impl Value for Reflector {
     const FORM: Form = Form {
         placeholder: "URL|off",
@@ -197,20 +180,7 @@ impl Value for Reflector {
     };
 
     fn read(text: &str, _: &Path) -> Result<Self, Misread> {
-        let (scheme, rest) = text.split_once("://").ok_or(Misread::Form)?;
-        let (kind, port) = match scheme {
-            "stun" => (ReflectorKind::Stun, twoport_proto::stun::PORT),
-            "ftp" => (ReflectorKind::Ftp, 21),
-            _ => return Err(Misread::Form),
-        };
-        let rest = rest.trim_end_matches('/');
-        if rest.is_empty() || rest.contains(|c: char| c.is_whitespace() || "/@?#".contains(c)) {
-            return Err(Misread::Form);
-        }
-        let behind = rest.rsplit(']').next().unwrap_or(rest);
-        let has_port = behind.contains(':') && (rest.starts_with('[') || !rest.contains("::"));
-        let address = if has_port { rest.to_owned() } else { format!("{rest}:{port}") };
-        Ok(Self { kind, address })
+        Self::parse(text).ok_or(Misread::Form)
     }
 }
 

@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use twoport_net::reflect::Reflector;
 use twoport_proto::data::ActivePrivate;
 
 use super::Config;
 use super::names::{Contact, Domain, HttpsUrl};
 use super::networks::Networks;
 use super::ports::Ports;
-use super::public::{PublicAddress, PublicPorts, Reflector};
+use super::public::{PublicAddress, PublicPorts};
 use super::value::{Bytes, Form, Misread, Umask, Value, Wrong};
 use super::words::{
     AcmeChallenge, ActiveSource, Anonymous, ClientCertificates, ForeignData, LogFormat,

@@ -11,8 +11,8 @@ use std::time::Duration;
 use twoport_net::mapping::{Protocol, Router, route};
 use twoport_proto::scope::Scope;
 
-use super::{cloud, reflect};
-use crate::config::public::Reflector;
+use super::cloud;
+use twoport_net::reflect::Reflector;
 
 /// How long a router may take to be found. Origin: four requests of NAT-PMP take 3.75 s.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -41,7 +41,7 @@ impl fmt::Display for Source {
 /// The outer address, by whoever tells it first in the order of trust.
 pub(super) async fn outer(own: &[IpAddr], ask: Option<&Reflector>) -> Option<(IpAddr, Source)> {
     if let Some(reflector) = ask {
-        match reflect::address(reflector).await {
+        match reflector.ask().await {
             Ok(address) => return Some((address, Source::Reflector)),
             Err(error) => {
                 let reflector = &reflector.address;

@@ -8,7 +8,6 @@ pub(crate) mod evidence;
 mod find;
 mod mapped;
 mod reach;
-mod reflect;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};

@@ -12,6 +12,7 @@ use twoport_client::{
     Config, Error, Fingerprint, Mode, Policy, Scheme, Session, Tls, Trust, Url, Versions,
     parse_proxy,
 };
+use twoport_net::reflect::Reflector;
 use twoport_server::config::ports::Ports;
 use twoport_server::config::value::{Misread, Value as _};
 
@@ -61,6 +62,14 @@ fn active(matches: &ArgMatches, config: &mut Config) -> Result<(), Failure> {
             Failure::usage(format!("--external-address: {address:?} is no IP address"))
         });
         config.external_address = Some(address?);
+    }
+    if let Some(url) = text("reflector") {
+        let reflector = Reflector::parse(url).ok_or_else(|| {
+            Failure::usage(format!(
+                "--reflector: {url:?} is not of the form stun://HOST:PORT or ftp://HOST:PORT"
+            ))
+        });
+        config.reflector = Some(reflector?);
     }
     if let Some(hops) = text("punch-ttl") {
         let hops = hops.parse().ok().filter(|hops| *hops != 0).ok_or_else(|| {

@@ -84,6 +84,14 @@ pub(crate) static FLAGS: &[Flag] = &[
     },
     Flag {
         of: &["get", "put", "ls"],
+        long: "reflector",
+        short: None,
+        takes: Takes::Text("URL"),
+        about: "Ask stun://HOST:PORT, or another twoport at ftp://HOST:PORT, for the address to announce in active mode",
+        details: "For a server that does not tell it by STAT. No other is asked than the one named here.",
+    },
+    Flag {
+        of: &["get", "put", "ls"],
         long: "active-ports",
         short: None,
         takes: Takes::Text("LOW-HIGH"),

@@ -12,8 +12,6 @@ use tokio::time::timeout;
 
 use twoport_proto::stun;
 
-use crate::config::public::{Reflector, ReflectorKind};
-
 /// How long a STUN answer is waited for before the request is sent again, and how often. Origin:
 /// RFC 5389 §7.2.1 begins with 500 ms.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -25,17 +23,59 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The most that is read of its replies. Origin: greeting and STAT are some hundred bytes.
 const LONGEST: u64 = 8192;
 
-/// The own IPv4 address as the reflector sees it.
-pub(super) async fn address(reflector: &Reflector) -> io::Result<IpAddr> {
-    let all = tokio::net::lookup_host(&reflector.address).await?;
-    let peer = all.into_iter().find(SocketAddr::is_ipv4);
-    let peer = peer.ok_or_else(|| io::Error::other("it has no IPv4 address"))?;
-    match reflector.kind {
-        ReflectorKind::Stun => by_stun(peer).await,
-        ReflectorKind::Ftp => match timeout(PATIENCE, by_ftp(peer)).await {
-            Ok(found) => found,
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        },
+/// Somebody who tells under which address he sees us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reflector {
+    /// How it is asked.
+    pub kind: Kind,
+    /// `HOST:PORT`.
+    pub address: String,
+}
+
+/// How a reflector is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// By STUN (RFC 5389).
+    Stun,
+    /// By STAT: another twoport.
+    Ftp,
+}
+
+impl Reflector {
+    /// Reads `stun://HOST:PORT` or `ftp://HOST:PORT`; the port may be left out.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let (kind, port) = match scheme {
+            "stun" => (Kind::Stun, stun::PORT),
+            "ftp" => (Kind::Ftp, 21),
+            _ => return None,
+        };
+        let rest = rest.trim_end_matches('/');
+        if rest.is_empty() || rest.contains(|c: char| c.is_whitespace() || "/@?#".contains(c)) {
+            return None;
+        }
+        let behind = rest.rsplit(']').next().unwrap_or(rest);
+        let has_port = behind.contains(':') && (rest.starts_with('[') || !rest.contains("::"));
+        let address = if has_port { rest.to_owned() } else { format!("{rest}:{port}") };
+        Some(Self { kind, address })
+    }
+
+    /// The own IPv4 address as it sees it.
+    ///
+    /// # Errors
+    /// It is not found, does not answer, or does not tell.
+    pub async fn ask(&self) -> io::Result<IpAddr> {
+        let all = tokio::net::lookup_host(&self.address).await?;
+        let peer = all.into_iter().find(SocketAddr::is_ipv4);
+        let peer = peer.ok_or_else(|| io::Error::other("it has no IPv4 address"))?;
+        match self.kind {
+            Kind::Stun => by_stun(peer).await,
+            Kind::Ftp => match timeout(PATIENCE, by_ftp(peer)).await {
+                Ok(found) => found,
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            },
+        }
     }
 }
 
