@@ -108,6 +108,12 @@ pub trait Sink: Send + 'static {
         Ok(())
     }
 
+    /// How long the end of what came at once, in clear, is waited with before it is taken: a peer that
+    /// was killed closes this connection as one that is done does, and its others a moment later.
+    fn hesitates(&mut self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Whether taking and ending wait for nothing: then a short upload needs no thread.
     fn is_at_once(&self) -> bool {
         false

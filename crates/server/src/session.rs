@@ -438,7 +438,7 @@ impl Driver {
             Opened::List(rows) => work::send(ticket, stream, rows, (stall, progress)),
             Opened::Write(writing) => {
                 let cancelled = self.moving.cancellation();
-                let receiving = writing.expect(self.control.outlook());
+                let receiving = writing.expect(self.control.outlook(), stream.is_tls());
                 work::receive(ticket, stream, receiving, (stall, progress), cancelled)
             }
         };

@@ -122,14 +122,15 @@ impl Writing {
     /// # Errors
     /// What the storage says, now that it is asked in earnest.
     pub fn begin(self) -> Result<Receiving, Reason> {
-        let mut receiving = self.expect(None);
+        let mut receiving = self.expect(None, false);
         receiving.open().map(|()| receiving)
     }
 
     /// Opens the target when the first bytes are there: the data connection is up. What came
     /// without a pause is committed at its end, unless there is `news` on the control connection.
+    /// Under TLS the end of the data is `proven`.
     #[must_use]
-    pub fn expect(self, news: Option<Outlook>) -> Receiving {
+    pub fn expect(self, news: Option<Outlook>, proven: bool) -> Receiving {
         let decoder = self.ascii.then(Decoder::new);
         Receiving {
             medium: self.medium,
@@ -140,25 +141,22 @@ impl Writing {
             began: clock::now(),
             flushing: Duration::ZERO,
             news,
+            is_settled: proven,
             is_stored: false,
         }
     }
 }
 
-/// The part of an upload's own time that its end waits for the end of the control connection, and
-/// the longest. The kernel of a killed client closes one connection right after the other, the last
-/// opened first; and who kills a client does it at any moment, and so hits an upload the more likely
-/// the longer it lasts: one of a ms is not waited for, since the whole of it came faster than one
-/// kernel closes two connections. Origin: a tick of a kernel with 250 of them in a second is 4 ms; a
-/// flush to the disk takes as long.
-const SETTLING: (u32, Duration) = (4, Duration::from_millis(5));
+/// How long the end of an upload in clear waits at least for the end of the control connection: the
+/// kernel of a killed client closes one connection right after the other, the last opened first. (Under
+/// TLS the end is proven.) Origin: a tick of a kernel with 250 of them in a second is 4 ms; a flush to
+/// the disk takes as long.
+const SETTLING: Duration = Duration::from_millis(5);
 
-/// The same for a long one. Origin: with 25 processes at work on 2 cores a killed client was seen to
-/// get no core for more than 5 ms between its two closes.
+/// The part of a long upload's own time that it waits, and the longest: who kills a client does it at
+/// any moment, and so hits an upload the more likely the longer it lasts. Origin: with 25 processes at
+/// work on 2 cores a killed client was seen to get no core for more than 5 ms between its two closes.
 const SETTLING_LONG: (u32, Duration) = (16, Duration::from_millis(50));
-
-/// What is too short to be waited for. Origin: the clock of the runtime ticks in ms.
-const NOTHING: Duration = Duration::from_micros(250);
 
 /// A file on its way in. Dropped before it is committed or kept, it leaves nothing.
 pub struct Receiving {
@@ -172,6 +170,8 @@ pub struct Receiving {
     began: Time,
     flushing: Duration,
     news: Option<Outlook>,
+    /// Whether the end of the data is known to be that of the file.
+    is_settled: bool,
     is_stored: bool,
 }
 
@@ -186,10 +186,12 @@ impl Receiving {
     /// How long the end of the data is still to be waited with, if it came now.
     #[must_use]
     pub fn settling(&self) -> Duration {
+        if self.is_settled {
+            return Duration::ZERO;
+        }
         let took = clock::now().since(self.began).saturating_sub(self.flushing);
-        let share = |(part, most): (u32, Duration)| (took / part).min(most);
-        let wanted = share(SETTLING).max(share(SETTLING_LONG));
-        if wanted < NOTHING { Duration::ZERO } else { wanted.saturating_sub(self.flushing) }
+        let (part, longest) = SETTLING_LONG;
+        (took / part).clamp(SETTLING, longest).saturating_sub(self.flushing)
     }
 
     /// Whether it is the file already.
@@ -271,6 +273,11 @@ impl pump::Sink for Receiving {
             self.is_stored = true;
         }
         Ok(())
+    }
+
+    fn hesitates(&mut self) -> Duration {
+        let is_settled = std::mem::replace(&mut self.is_settled, true);
+        if is_settled { Duration::ZERO } else { SETTLING }
     }
 
     fn is_at_once(&self) -> bool {

@@ -28,7 +28,7 @@ const STEP: usize = 256 * 1024;
 /// Receives until the peer closes, or until `cancel` is ready.
 pub(in super::super) async fn receive<S: Sink>(
     tcp: TcpStream,
-    sink: S,
+    mut sink: S,
     stall: Duration,
     progress: &Progress,
     cancel: impl Future<Output = ()>,
@@ -39,7 +39,15 @@ pub(in super::super) async fn receive<S: Sink>(
     let mut chunk = Vec::with_capacity(AT_ONCE);
     let first =
         copy::first(&mut stream, &mut chunk, AT_ONCE, stall, progress, cancel.as_mut()).await;
-    if let Err(end) = first {
+    if let Err(mut end) = first {
+        let pause = if matches!(end, Ok(true)) { sink.hesitates() } else { Duration::ZERO };
+        if !pause.is_zero() {
+            tokio::select! {
+                biased;
+                () = &mut cancel => end = Ok(false),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
         let (sink, taken) = copy::last(sink, chunk, matches!(end, Ok(true))).await;
         return (sink, taken.map_err(PumpError::Storage).and(end));
     }
