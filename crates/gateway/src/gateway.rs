@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -184,18 +183,5 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let bound = || {
-        let kind = Type::STREAM.nonblocking().cloexec();
-        let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
-    };
-    bound().map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
-    })
+    twoport_net::listen::listen(address, BACKLOG)
 }

@@ -3,15 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::fs;
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 use twoport_client::{
     Class, Config, Error, Fingerprint, Policy, Session, Tls, Trust, Url, Versions,
 };
-use twoport_lab::foreign::clients::served::{Served, program};
+use twoport_lab::foreign::clients::served::{Served, account};
 use twoport_lab::foreign::servers::paper::{Paper, Validity};
 use twoport_net::tls::connect::certificates;
 
@@ -19,18 +16,6 @@ fn paper(name: &str, validity: Validity) -> (TempDir, Paper) {
     let directory = TempDir::new().unwrap();
     let paper = Paper::valid(directory.path(), [name.to_owned()], validity).unwrap();
     (directory, paper)
-}
-
-/// An account whose password is `secret`.
-fn account(file: &Path, name: &str, more: &[&str]) {
-    let mut child = Command::new(program().unwrap())
-        .args(["account", "add", "--file", file.to_str().unwrap(), name])
-        .args(more)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"secret\n").unwrap();
-    assert!(child.wait().unwrap().success());
 }
 
 /// Logs in as `user`, and lists.
@@ -60,10 +45,10 @@ async fn a_certificate_logs_in_its_own_account_and_no_other() {
     let (root, state) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     fs::write(root.path().join("a"), b"hello").unwrap();
     let accounts = state.path().join("accounts.toml");
-    account(&accounts, "ann", &["--certificate-name", "dns:ann.example"]);
+    account(&accounts, "ann", &["--certificate-name", "dns:ann.example"]).unwrap();
     let shown = certificates(&camera.certificate).unwrap();
     let pin = Fingerprint::of(shown.first().unwrap()).unwrap().to_string();
-    account(&accounts, "camera", &["--certificate", &pin]);
+    account(&accounts, "camera", &["--certificate", &pin]).unwrap();
     let file = state.path().join("twoport.toml");
     let text = format!(
         "[server]\nroot = {:?}\nlisten = \"127.0.0.1:0\"\n[accounts]\naccount-file = {accounts:?}\n\

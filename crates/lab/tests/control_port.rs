@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use twoport_client::{Config, GetOptions, PutOptions, Session, Tls, Trust, Url};
 use twoport_lab::foreign::clients::served::Served;
 use twoport_lab::foreign::clients::{Client, skipped};
+use twoport_lab::foreign::nodes::{Client as Control, PATIENCE};
 use twoport_proto::path::FtpPath;
 
 struct Site {
@@ -50,7 +51,9 @@ impl Site {
     }
 
     fn control(&self) -> Control {
-        Control::new(self.address())
+        let stream = TcpStream::connect(self.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Control(BufReader::new(stream))
     }
 }
 
@@ -58,46 +61,13 @@ fn content() -> Vec<u8> {
     b"on the control port ".repeat(50_000)
 }
 
-/// A client by hand, in clear.
-struct Control(BufReader<TcpStream>);
-
-impl Control {
-    fn new(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Self(BufReader::new(stream))
-    }
-
-    fn send(&mut self, line: &str) {
-        self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        line
-    }
-
-    #[track_caller]
-    fn says(&mut self, code: &str) -> String {
-        let line = self.line();
-        assert!(line.starts_with(code), "expected {code}, got {line:?}");
-        line
-    }
-
-    #[track_caller]
-    fn asks(&mut self, line: &str, code: &str) -> String {
-        self.send(line);
-        self.says(code)
-    }
-
-    fn logged_in(mut self) -> Self {
-        self.says("220");
-        self.asks("USER ann", "331");
-        self.asks("PASS secret", "230");
-        self.asks("TYPE I", "200");
-        self
-    }
+/// Logs a client in that is spoken by hand, in clear.
+fn logged_in(mut client: Control) -> Control {
+    client.says("220");
+    client.asks("USER ann", "331");
+    client.asks("PASS secret", "230");
+    client.asks("TYPE I", "200");
+    client
 }
 
 fn curl(arguments: &[&str]) -> bool {
@@ -215,7 +185,7 @@ async fn our_client_moves_files_while_others_log_in() {
 #[test]
 fn features_tell_it_and_a_passive_that_nobody_dials_holds_no_log_in() {
     let site = Site::new();
-    let mut one = site.control().logged_in();
+    let mut one = logged_in(site.control());
     one.asks("FEAT", "211-");
     let mut features = String::new();
     while !features.contains("211 ") {
@@ -229,7 +199,7 @@ fn features_tell_it_and_a_passive_that_nobody_dials_holds_no_log_in() {
     one.asks("EPSV", "229");
     one.asks("PWD", "257");
     // Behind another command nobody is held any more.
-    let mut greeted = site.control().logged_in();
+    let mut greeted = logged_in(site.control());
     // The offer wakes up with its verb.
     one.asks("RETR file", "150");
     let mut data = TcpStream::connect(site.address()).unwrap();
@@ -244,7 +214,7 @@ fn features_tell_it_and_a_passive_that_nobody_dials_holds_no_log_in() {
 fn in_clear_a_log_in_at_the_moment_of_a_transfer_is_greeted() {
     let site = Site::new();
     for _ in 0..5 {
-        let mut one = site.control().logged_in();
+        let mut one = logged_in(site.control());
         one.asks("EPSV", "229");
         let mut data = TcpStream::connect(site.address()).unwrap();
         data.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -268,7 +238,7 @@ fn in_clear_a_log_in_at_the_moment_of_a_transfer_is_greeted() {
 #[test]
 fn a_data_connection_in_doubt_hears_no_greeting_and_the_log_in_beside_it_does() {
     let site = Site::new();
-    let mut one = site.control().logged_in();
+    let mut one = logged_in(site.control());
     one.asks("EPSV", "229");
     let mut data = TcpStream::connect(site.address()).unwrap();
     let mut other = site.control();
@@ -285,7 +255,7 @@ fn a_data_connection_in_doubt_hears_no_greeting_and_the_log_in_beside_it_does() 
 #[test]
 fn sessions_of_one_address_in_clear_are_all_served() {
     let site = Site::new();
-    let clients: Vec<_> = (0..6).map(|_| site.control().logged_in()).collect();
+    let clients: Vec<_> = (0..6).map(|_| logged_in(site.control())).collect();
     std::thread::scope(|scope| {
         for mut client in clients {
             let address = site.address();

@@ -5,12 +5,11 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use twoport_client::{Class, Config, Error, Policy, Session, Tls, Trust, Url};
-use twoport_lab::foreign::clients::served::{Served, program};
+use twoport_lab::foreign::clients::served::{Served, account};
 
 /// The client in clear: a line out, a line in.
 struct Clear(BufReader<TcpStream>);
@@ -47,8 +46,9 @@ impl Site {
     /// A server with this configuration, and an account file with ann, who is for TLS only, and bob.
     fn new(configuration: &str) -> Self {
         let state = TempDir::new().unwrap();
-        account(&state, "ann", &["--tls", "required", "--data-tls", "required"]);
-        account(&state, "bob", &[]);
+        let file = state.path().join("accounts.toml");
+        account(&file, "ann", &["--tls", "required", "--data-tls", "required"]).unwrap();
+        account(&file, "bob", &[]).unwrap();
         Self::with(state, configuration)
     }
 
@@ -79,18 +79,6 @@ impl Site {
         let config = Config { tls, ..Config::default() };
         Session::connect(&Url::parse(&url).unwrap(), config).await
     }
-}
-
-fn account(state: &TempDir, name: &str, more: &[&str]) {
-    let file = state.path().join("accounts.toml");
-    let mut child = Command::new(program().unwrap())
-        .args(["account", "add", "--file", file.to_str().unwrap(), name])
-        .args(more)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"secret\n").unwrap();
-    assert!(child.wait().unwrap().success());
 }
 
 #[test]

@@ -7,11 +7,14 @@ pub mod clock;
 mod conntrack;
 pub mod control;
 pub mod data;
+pub mod listen;
 pub mod mapping;
 pub mod nft;
 pub mod proxy;
 pub mod pump;
 pub mod reflect;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 pub mod tunnel;

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -348,18 +347,5 @@ fn no_such_family(error: &io::Error) -> bool {
 
 /// Listens at an address; an IPv6 one takes no IPv4.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let bound = || {
-        let kind = Type::STREAM.nonblocking().cloexec();
-        let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
-    };
-    bound().map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
-    })
+    twoport_net::listen::listen(address, BACKLOG)
 }

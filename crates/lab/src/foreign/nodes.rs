@@ -124,11 +124,22 @@ impl Client {
         client
     }
 
+    /// Sends a line.
+    pub fn send(&mut self, line: &str) {
+        self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+    }
+
+    /// The next line.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        line
+    }
+
     /// The next line, which begins with the code.
     #[track_caller]
     pub fn says(&mut self, code: &str) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
+        let line = self.line();
         assert!(line.starts_with(code), "expected {code}, got {line:?}");
         line
     }
@@ -136,7 +147,7 @@ impl Client {
     /// The reply to a command, which begins with the code.
     #[track_caller]
     pub fn asks(&mut self, line: &str, code: &str) -> String {
-        self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        self.send(line);
         self.says(code)
     }
 

@@ -61,14 +61,8 @@ async fn burst(pipe: &Pipe, from: &TcpStream, to: &TcpStream, moved: &mut u64) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::pair;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
-
-    async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (near, listener.accept().await.unwrap().0)
-    }
 
     #[tokio::test]
     async fn all_bytes_and_the_end_come_through() {

@@ -42,16 +42,10 @@ pub async fn first(tcp: &TcpStream) -> io::Result<First> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::pair;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
     use tokio::time::timeout;
-
-    async fn pair() -> (TcpStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (client, listener.accept().await.unwrap().0)
-    }
 
     #[tokio::test]
     async fn it_waits_for_all_of_it_and_takes_nothing_away() {

@@ -2,7 +2,7 @@
 //!
 //! It is the program that users run; servers inside the test's process are the player's.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -122,6 +122,26 @@ fn addresses(log: &[u8]) -> Vec<SocketAddr> {
     text.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\\' | '='))
         .filter_map(|word| word.parse().ok())
         .collect()
+}
+
+/// Adds an account to a file by the program's own words; its password is `secret`.
+///
+/// # Errors
+///
+/// The program cannot be built or started, or refuses.
+pub fn account(file: &Path, name: &str, more: &[&str]) -> Result<(), String> {
+    let mut command = Command::new(program()?);
+    command.args(["account", "add", "--file"]).arg(file).arg(name).args(more);
+    let added = command.stdin(Stdio::piped()).spawn().and_then(|mut child| {
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(b"secret\n")?;
+        }
+        child.wait()
+    });
+    match added.map_err(|error| error.to_string())? {
+        status if status.success() => Ok(()),
+        status => Err(format!("account add {name}: {status}")),
+    }
 }
 
 /// The program `twoport` beside the running test, built first if it is missing or older than its
