@@ -24,6 +24,8 @@ pub struct Board(Arc<Mutex<Counts>>);
 #[derive(Debug, Default)]
 struct Counts {
     live: BTreeMap<u64, Arc<Live>>,
+    /// The number of the last connection, in whichever seat.
+    last: u64,
     sessions: u64,
     bytes: u64,
     told: BTreeMap<Told, u64>,
@@ -79,6 +81,13 @@ pub struct Status {
 }
 
 impl Board {
+    /// A number for a new connection.
+    pub(crate) fn number(&self) -> u64 {
+        let mut counts = lock(&self.0);
+        counts.last += 1;
+        counts.last
+    }
+
     pub(crate) fn enter(&self, number: u64, client: SocketAddr, server: SocketAddr) -> Entry {
         let (pinholes, bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
         let live = Arc::new(Live { client, server, since: clock::now(), pinholes, bytes });

@@ -62,34 +62,22 @@ impl Stop {
 }
 
 impl Gateway {
-    /// Listens at every address of the configuration.
+    /// Listens at every address of the configuration; what goes on there is shown on `board`.
     ///
     /// # Errors
     /// The one that cannot be listened at, and why.
-    pub fn bind(config: Config) -> io::Result<Self> {
+    pub fn bind(config: Config, board: Board) -> io::Result<Self> {
         let (mut listeners, router) = config.seat.take()?;
         for address in &config.listen {
             listeners.push(listen(*address)?);
         }
-        Ok(Self {
-            config,
-            listeners,
-            router,
-            board: Board::default(),
-            stop: watch::Sender::new(false),
-        })
+        Ok(Self { config, listeners, router, board, stop: watch::Sender::new(false) })
     }
 
     /// The addresses as bound.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
-    }
-
-    /// What goes on in it.
-    #[must_use]
-    pub fn board(&self) -> Board {
-        self.board.clone()
     }
 
     /// What ends it.
@@ -138,7 +126,7 @@ impl Gateway {
                 }
             });
         }
-        let (mut sessions, mut number) = (JoinSet::new(), 0);
+        let mut sessions = JoinSet::new();
         let mut stop = self.stop.subscribe();
         loop {
             let client = tokio::select! {
@@ -146,7 +134,6 @@ impl Gateway {
                 () = stopped(&mut stop) => break,
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
             };
-            number += 1;
             // Else it is gone already.
             let Ok(peer) = client.peer_addr() else { continue };
             let place = match room.enter(peer.ip()) {
@@ -160,7 +147,7 @@ impl Gateway {
                     continue;
                 }
             };
-            let shared = Arc::clone(&shared);
+            let (shared, number) = (Arc::clone(&shared), shared.board.number());
             let stop = self.stop.subscribe();
             sessions.spawn(async move {
                 session::run(shared, number, client, stop).await;

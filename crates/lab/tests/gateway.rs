@@ -16,7 +16,7 @@ use twoport_client::{
     Config as Client, GetOptions, Mode, Outcome, Policy as ClientPolicy, PutOptions, Session, Tls,
     Trust, Url,
 };
-use twoport_gateway::{Auth, ClientTls, Config, Gateway, Policy, Seat, Stop, Upstream};
+use twoport_gateway::{Auth, Board, ClientTls, Config, Gateway, Policy, Seat, Stop, Upstream};
 use twoport_lab::foreign::clients::{
     Client as Foreign, Mode as ForeignMode, Outcome as Foreigner, Security as ForeignTls, Site,
     skipped,
@@ -63,7 +63,7 @@ fn start(server: &Server, policy: Policy, paper: Option<&Paper>, first_port: u16
         connect_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),
     };
-    let gateway = Gateway::bind(config).unwrap();
+    let gateway = Gateway::bind(config, Board::default()).unwrap();
     let (address, stop) = (*gateway.addresses().first().unwrap(), gateway.stop());
     Running { address, stop, task: tokio::spawn(gateway.run()) }
 }

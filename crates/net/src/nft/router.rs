@@ -9,6 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -100,7 +101,12 @@ impl Router {
     pub fn new(taken: &Interception) -> io::Result<Self> {
         let mut netlink = Netlink::open()?;
         let masters = Masters::new()?;
-        let table = format!("twoport-gateway-{}", std::process::id());
+        // A process may stand in more than one seat.
+        static TABLES: AtomicUsize = AtomicUsize::new(0);
+        let table = match TABLES.fetch_add(1, Ordering::Relaxed) {
+            0 => format!("twoport-gateway-{}", std::process::id()),
+            more => format!("twoport-gateway-{}-{more}", std::process::id()),
+        };
         let is_anchored = !translates(&mut netlink)?;
         if is_anchored {
             netlink.commit(&routing::anchor(ANCHOR))?;

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use toml::de::DeValue;
 use twoport_proto::verb::{Permission, Permissions};
 
-use super::file::{Document, Node, text_of};
+use super::document::{Document, Node, text_of};
 use super::problem::{Place, nearest};
 use super::value::{Value, Wrong};
 use crate::accounts::certificate::{Certificates, Name, read_fingerprint};
@@ -216,7 +216,7 @@ pub(super) fn read(document: &mut Document<'_>, table: &Node<'_>) -> Option<Acco
             "certificate-name" => list(value, Name::read).map(|it| certificates.names = it),
             unknown => {
                 let keys = ACCOUNT_KEYS.iter().map(|row| row.key);
-                document.unknown(key.span().start, unknown, "account", keys);
+                document.unknown(key.span().start, unknown, "account", keys, None);
                 Ok(())
             }
         };

@@ -2,27 +2,16 @@
 //!
 //! It opens no file: the text is handed in.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::account::{self, AccountEntry};
+use super::document::{Document, Node, tables, text_of};
 use super::listener::{self, Written};
 use super::problem::{Place, Problem, nearest};
 use super::settings::{SECTIONS, Setting, TABLE};
 use super::value::{Toml, Wrong};
-
-/// A value with its place in the text.
-pub(super) type Node<'a> = Spanned<DeValue<'a>>;
-
-/// A file while it is read.
-pub(super) struct Document<'a> {
-    file: Arc<PathBuf>,
-    text: &'a str,
-    problems: Vec<(usize, Problem)>,
-}
 
 /// What a file says.
 pub(super) struct Contents {
@@ -36,55 +25,9 @@ pub(super) struct Contents {
     pub(super) problems: Vec<Problem>,
 }
 
-impl Document<'_> {
-    pub(super) fn place(&self, byte: usize) -> Place {
-        Place::of(&self.file, self.text, byte)
-    }
-
-    pub(super) fn report(&mut self, byte: usize, key: &str, wrong: Wrong) {
-        let problem = Problem::new(Some(self.place(byte)), key, wrong);
-        self.problems.push((byte, problem));
-    }
-
-    /// Reports a key that does not exist, with the nearest one that does.
-    pub(super) fn unknown<'k>(
-        &mut self,
-        byte: usize,
-        key: &str,
-        section: &str,
-        keys: impl Iterator<Item = &'k str>,
-    ) {
-        let keys: Vec<_> = keys.collect();
-        let elsewhere = TABLE.iter().find(|setting| setting.key == key);
-        let remedy = match (nearest(key, keys.iter().copied()), elsewhere) {
-            (Some(near), _) => format!("did you mean {near}?"),
-            (None, Some(setting)) => format!("it belongs in [{}]", setting.section),
-            (None, None) => format!("the keys are {}", keys.join(", ")),
-        };
-        self.report(byte, key, Wrong::new(format!("unknown key in [{section}]"), remedy));
-    }
-
-    /// Reports lines that are no TOML. What the parser made of them is not worth a second message.
-    fn report_syntax(&mut self, errors: &[toml::de::Error]) {
-        let at = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
-        let broken: Vec<_> = errors.iter().map(|error| self.line(at(error))).collect();
-        let mut problems = std::mem::take(&mut self.problems);
-        problems.retain(|(byte, _)| !broken.contains(&self.line(*byte)));
-        self.problems = problems;
-        for error in errors {
-            let wrong = Wrong::new(error.message(), "write it as TOML has it (toml.io)");
-            self.report(at(error), "", wrong);
-        }
-    }
-
-    fn line(&self, byte: usize) -> usize {
-        self.text.bytes().take(byte).filter(|&b| b == b'\n').count()
-    }
-}
-
 /// Reads a configuration, or, with `accounts_only`, an account file.
 pub(super) fn read(file: &Path, text: &str, accounts_only: bool) -> Contents {
-    let mut document = Document { file: Arc::new(file.to_owned()), text, problems: Vec::new() };
+    let mut document = Document::new(file, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     let (mut settings, mut accounts, mut listeners) = (Vec::new(), Vec::new(), Vec::new());
     for (name, value) in table.get_ref() {
@@ -99,9 +42,7 @@ pub(super) fn read(file: &Path, text: &str, accounts_only: bool) -> Contents {
         }
     }
     document.report_syntax(&errors);
-    document.problems.sort_by_key(|(byte, _)| *byte);
-    let problems = document.problems.into_iter().map(|(_, problem)| problem).collect();
-    Contents { settings, accounts, listeners, problems }
+    Contents { settings, accounts, listeners, problems: document.into_problems() }
 }
 
 fn read_accounts(document: &mut Document<'_>, value: &Node<'_>, into: &mut Vec<AccountEntry>) {
@@ -116,23 +57,6 @@ fn read_listeners(document: &mut Document<'_>, value: &Node<'_>, into: &mut Vec<
         read_settings(document, ("listener", listener::rows), table, &mut settings);
         into.push(Written { settings, place: document.place(table.span().start) });
     }
-}
-
-/// The tables of a list; what is none is reported.
-fn tables<'a, 'd>(
-    document: &mut Document<'_>,
-    value: &'a Node<'d>,
-    name: &str,
-) -> impl Iterator<Item = &'a Node<'d>> + use<'a, 'd> {
-    let tables = match value.get_ref() {
-        DeValue::Array(tables) => Some(tables),
-        _ => {
-            let remedy = format!("begin each {name} with a line [[{name}]]");
-            document.report(value.span().start, name, Wrong::new("not a list of tables", remedy));
-            None
-        }
-    };
-    tables.into_iter().flatten()
 }
 
 fn read_section(
@@ -159,7 +83,8 @@ fn read_settings<R: Iterator<Item = &'static Setting>>(
     for (key, value) in keys {
         let name = key.get_ref().as_ref();
         let Some(setting) = rows().find(|setting| setting.key == name) else {
-            document.unknown(key.span().start, name, section, rows().map(|s| s.key));
+            let elsewhere = TABLE.iter().find(|setting| setting.key == name).map(|row| row.section);
+            document.unknown(key.span().start, name, section, rows().map(|s| s.key), elsewhere);
             continue;
         };
         match setting_text(setting, value) {
@@ -213,17 +138,4 @@ fn wrong_type(setting: &Setting, value: &Node<'_>) -> Wrong {
         _ => format!("write {}", setting.form.describe),
     };
     Wrong::new(format!("it is {}", text_of(value)), remedy)
-}
-
-/// A TOML type with its article, for messages.
-pub(super) fn text_of(value: &Node<'_>) -> &'static str {
-    match value.get_ref() {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
 }

@@ -9,6 +9,7 @@
 //! **Invariant:** a `Config` that [`Draft::finish`] returned has no impossible value.
 
 pub mod account;
+pub mod document;
 mod file;
 mod lint;
 pub mod listener;
@@ -209,7 +210,9 @@ pub fn read_account_text(path: &Path, text: &str) -> Result<Vec<AccountEntry>, P
     if problems.is_empty() { Ok(accounts) } else { Err(Problems(problems)) }
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Problem {
+/// What is wrong with a file that cannot be read.
+#[must_use]
+pub fn unreadable(path: &Path, error: &io::Error) -> Problem {
     let remedy = match error.kind() {
         io::ErrorKind::NotFound => "check the path",
         io::ErrorKind::PermissionDenied => "run as a user who may read it, or change its mode",

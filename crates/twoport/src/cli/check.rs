@@ -1,4 +1,4 @@
-//! `twoport check`: what is wrong with a configuration, before a server reads it.
+//! `twoport check`: what is wrong with a configuration, before a server or a gateway reads it.
 //!
 //! It starts nothing, and changes nothing.
 
@@ -14,7 +14,7 @@ use twoport_server::config::{Config, Draft, read_account_file, unanswered};
 
 use super::exit::Exit;
 use super::output::{self, line_on_stderr};
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, gateway};
 
 /// What was found.
 struct Findings {
@@ -43,6 +43,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Outcome {
 }
 
 fn examine(file: &Path) -> Findings {
+    if gateway::file::is_gateways(file) {
+        return Findings { errors: gateway::examine(file), warnings: Vec::new() };
+    }
     let mut draft = Draft::new();
     draft.read_file(file);
     match draft.finish() {

@@ -231,6 +231,14 @@ pub(crate) static FLAGS: &[Flag] = &[
     },
     Flag {
         of: &["gateway"],
+        long: "config",
+        short: Some('c'),
+        takes: Takes::Path("FILE"),
+        about: "Read seats from a TOML file; flags override it",
+        details: "Each [[seat]] has the names of these flags as keys; what stands above the first holds for all. `twoport check FILE` finds every mistake.",
+    },
+    Flag {
+        of: &["gateway"],
         long: "seat",
         short: None,
         takes: Takes::Word(&["client", "server", "reverse"]),

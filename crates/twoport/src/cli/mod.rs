@@ -9,7 +9,6 @@ mod client;
 mod exit;
 mod flags;
 mod gateway;
-mod gateway_status;
 mod get;
 mod lab;
 mod log;

@@ -1,4 +1,5 @@
-//! `twoport serve` as a process of its own, for foreign clients and for those who kill it.
+//! `twoport serve` and `twoport gateway` as processes of their own, for foreign clients and for those who
+//! kill them.
 //!
 //! It is the program that users run; servers inside the test's process are the player's.
 
@@ -28,18 +29,30 @@ impl Served {
     ///
     /// The program cannot be built or started, or does not get ready.
     pub fn start(root: &Path, arguments: &[&str]) -> Result<Self, String> {
-        let program = program()?;
-        let mut command = Command::new(&program);
+        let mut command = Command::new(program()?);
         command.arg("serve").arg(root).args(arguments);
         if !arguments.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0", "--listen", "[::1]:0"]);
         }
+        Self::ready(&mut command)
+    }
+
+    /// The same for `twoport gateway`, whose `--listen` is among the arguments or in its file.
+    ///
+    /// # Errors
+    ///
+    /// The program cannot be built or started, or does not get ready.
+    pub fn gateway(arguments: &[&str]) -> Result<Self, String> {
+        Self::ready(Command::new(program()?).arg("gateway").args(arguments))
+    }
+
+    fn ready(command: &mut Command) -> Result<Self, String> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("{}: {error}", program.display()))?;
+            .map_err(|error| format!("{}: {error}", command.get_program().display()))?;
         let mut lines = BufReader::new(child.stderr.take().ok_or("it has no standard error")?);
         let mut log = Vec::new();
         while !said(&log, b" ready") {

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use twoport_gateway::{Board, Status};
 
-use super::output::data;
-use super::{Failure, Outcome};
+use super::super::output::data;
+use super::super::{Failure, Outcome};
 
 /// The name, in the abstract namespace: no file, and gone with the process.
 const NAME: &str = "twoport-gateway";

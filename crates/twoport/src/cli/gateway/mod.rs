@@ -1,0 +1,135 @@
+//! `twoport gateway`: the gateway's start, its signals and its end.
+//!
+//! How sessions are relayed is the gateway crate's business.
+
+mod config;
+pub(crate) mod file;
+mod status;
+mod words;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::ArgMatches;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use twoport_gateway::{Board, Config, Gateway};
+use twoport_server::config::problem::{Place, Problem, Problems};
+use twoport_server::config::words::LogFormat;
+
+use super::exit::Exit;
+use super::output::{data, line_on_stderr};
+use super::serve::raise_open_files;
+use super::{Failure, Outcome, log};
+use words::{LOG_FORMAT, Words};
+
+/// Where the configuration comes from.
+#[derive(Debug)]
+struct Source {
+    /// The words of the command line; they hold for every seat.
+    words: Words,
+    file: Option<OsString>,
+}
+
+/// Relays until a signal says otherwise.
+pub(crate) fn run(matches: &ArgMatches) -> Outcome {
+    if let Some(("status", matches)) = matches.subcommand() {
+        return status::run(matches);
+    }
+    let source = Source { words: Words::of(matches), file: matches.get_one("config").cloned() };
+    let (configs, in_file) = source.resolve().map_err(|problems| refused(&problems))?;
+    if matches.get_flag("print-rules") {
+        let rules: String = configs.iter().filter_map(|config| config.seat.rules()).collect();
+        return data(if rules.is_empty() { "# This seat needs no rules.\n" } else { &rules });
+    }
+    let format = matches.get_one::<String>(LOG_FORMAT).or(in_file.as_ref());
+    log::start(match format.map(String::as_str) {
+        Some("json") => LogFormat::Json,
+        _ => LogFormat::Human,
+    });
+    raise_open_files();
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::here(format!("the system gives no threads: {error}")))?;
+    runtime.block_on(relay(configs))
+}
+
+/// What is wrong with a file, before a gateway reads it.
+pub(crate) fn examine(file: &Path) -> Vec<Problem> {
+    let source = Source { words: Words::default(), file: Some(file.into()) };
+    source.resolve().err().map(|problems| problems.0).unwrap_or_default()
+}
+
+impl Source {
+    /// The configuration of each seat, and what the file says about the log.
+    fn resolve(&self) -> Result<(Vec<Config>, Option<String>), Problems> {
+        let (seats, log_format) = match &self.file {
+            Some(file) => {
+                let contents = file::read(Path::new(file))?;
+                let over = |seat: &Words| self.words.clone().or(seat);
+                (contents.seats.iter().map(over).collect(), contents.log_format)
+            }
+            None => (vec![self.words.clone()], None),
+        };
+        let (mut configs, mut problems) = (Vec::new(), Vec::new());
+        for seat in &seats {
+            match config::config(seat) {
+                Ok(config) => configs.push(config),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok((configs, log_format)) } else { Err(Problems(problems)) }
+    }
+}
+
+/// Problems of a file each on its line as it is, so that editors find the place.
+fn refused(problems: &Problems) -> Failure {
+    if let [Problem { place: None | Some(Place::CommandLine), .. }] = &problems.0[..] {
+        return Failure::usage(problems.to_string());
+    }
+    line_on_stderr(problems);
+    Failure::usage(match problems.0.len() {
+        1 => "the configuration has a mistake; nothing was started".to_owned(),
+        count => format!("the configuration has {count} mistakes; nothing was started"),
+    })
+}
+
+async fn relay(configs: Vec<Config>) -> Outcome {
+    let board = Board::default();
+    let servers: Vec<String> = configs.iter().flat_map(|config| config.servers.clone()).collect();
+    let mut gateways = Vec::new();
+    for config in configs {
+        let gateway = Gateway::bind(config, board.clone()).map_err(|error| {
+            Failure::here(format!("{error}; choose another address with --listen"))
+        })?;
+        gateways.push(gateway);
+    }
+    let no_signals = |error| Failure::here(format!("the system gives no signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    for gateway in &gateways {
+        if let Err(error) = gateway.welcome().await {
+            let advice = "let control connections in by the host's own firewall";
+            tracing::warn!(target: "twoport", %error, "{advice}");
+        }
+    }
+    let addresses = gateways.iter().flat_map(Gateway::addresses);
+    let listen: Vec<String> = addresses.map(|address| address.to_string()).collect();
+    let (listen, servers) = (listen.join(" "), servers.join(" "));
+    tracing::info!(target: "twoport", listen, servers, "ready");
+    status::answer(board);
+    let stops: Vec<_> = gateways.iter().map(Gateway::stop).collect();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        for stop in stops {
+            stop.stop();
+        }
+    });
+    let mut running: JoinSet<()> = gateways.into_iter().map(Gateway::run).collect();
+    while running.join_next().await.is_some() {}
+    tracing::info!(target: "twoport", "stopped");
+    Ok(Exit::Done)
+}
