@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use twoport_net::clock;
 use twoport_net::control::ControlStream;
@@ -42,6 +42,10 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long a transfer may run on after the gateway was told to stop. Origin: supervisors wait ten
 /// seconds for a service to end, and more for those that ask (systemd: 90).
 const DRAIN: Duration = Duration::from_secs(8);
+
+/// How long a session may be silent once nothing can be read: data may flow that are not seen. Origin:
+/// RFC 5382 REQ-5, two hours and four minutes.
+const UNREAD: Duration = Duration::from_secs(7440);
 
 /// How often a session that is to end looks whether it may.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -180,11 +184,12 @@ impl Session {
             if stopped.is_some_and(|until| !self.is_busy() || clock::now() >= until) {
                 return self.close(Reason::ShuttingDown).await;
             }
-            let idle = heard.after(self.shared.config.idle_timeout);
+            let idle = heard.after(self.patience());
+            let takes_more = !client_ended && self.relay.takes(Leg::Client);
             let due = [self.relay.deadline(), stopped.map(|_| clock::now().after(PAUSE))];
             let due = due.into_iter().flatten().fold(idle, Time::min);
             tokio::select! {
-                read = self.client.read(&mut from_client), if !client_ended => {
+                read = self.client.read(&mut from_client), if takes_more => {
                     heard = clock::now();
                     client_ended = !matches!(read, Ok(1..));
                     let bytes = std::mem::take(&mut from_client);
@@ -214,6 +219,12 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// How long nothing may happen.
+    fn patience(&self) -> Duration {
+        let idle = self.shared.config.idle_timeout;
+        if self.relay.is_opaque() { idle.max(UNREAD) } else { idle }
     }
 
     /// Whether data flow, or may.
@@ -248,7 +259,11 @@ impl Session {
 
     async fn carry_out(&mut self, effect: Effect) -> io::Result<()> {
         match effect {
-            Effect::Write(leg, bytes) => self.leg(leg).write(&bytes).await?,
+            Effect::Write(leg, bytes) => {
+                // Who reads nothing would stop the session for ever, and its end, too.
+                let patience = self.patience();
+                timeout(patience, self.leg(leg).write(&bytes)).await??;
+            }
             Effect::Prepare(id, hole) => {
                 let doors = self.holes.prepare(id, hole);
                 self.relay.handle(now(), Input::Prepared(id, doors));

@@ -181,9 +181,9 @@ fn active_mode_is_let_in_once_and_from_the_server_only() {
     client.raw(b"EPRT !1!192.168.0.107!4097!\nRETR b\r\n");
     let line = server.hears("EPRT ");
     let door = line.split('|').nth(3).unwrap().parse::<u16>().unwrap();
-    server.hears("RETR b");
     server.says("200 ok");
     client.hears("200");
+    server.hears("RETR b");
     let door = SocketAddr::new(OUTSIDE.parse().unwrap(), door);
     let data = connect(stage.node("server"), door, PATIENCE).unwrap();
     drop((data, inside.accept().unwrap()));

@@ -4,12 +4,13 @@
 //! It translates nothing: that is for [`nft`](crate::nft). (`linux/netfilter/nfnetlink_conntrack.h`)
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use crate::nft::message::{Attributes, Netlink, find};
 
 const CONNECTION_GET: u16 = (1 << 8) | 1;
 const EXPECTATION_NEW: u16 = 2 << 8;
+const EXPECTATION_GET: u16 = (2 << 8) | 1;
 const EXPECTATION_DELETE: u16 = (2 << 8) | 2;
 const CREATE: u16 = 0x400;
 
@@ -27,14 +28,24 @@ impl Conntrack {
         const REPLY: u16 = 2;
         let asked = Attributes::new().nest(1, &tuple(local, remote)?);
         let told = self.0.ask(CONNECTION_GET, 0, family(local.ip()), &asked).ok()?;
-        let reply = find(&told, REPLY)?;
-        let (ip, proto) = (find(reply, 1)?, find(reply, 2)?);
-        let port = find(proto, 3)?.first_chunk::<2>()?;
-        let address: IpAddr = match local {
-            SocketAddr::V4(_) => IpAddr::from(*find(ip, 2)?.first_chunk::<4>()?),
-            SocketAddr::V6(_) => IpAddr::from(*find(ip, 4)?.first_chunk::<16>()?),
-        };
-        Some(SocketAddr::new(address, u16::from_be_bytes(*port)))
+        Some(ends_of(find(&told, REPLY)?)?.1)
+    }
+
+    /// Takes back what a gateway that was killed has left: expectations in the name of connections of
+    /// this host to itself, to ports where nobody listens any more.
+    pub(crate) fn tidy(&mut self) {
+        const MASTER: u16 = 1;
+        const EXPECTED: u16 = 2;
+        for (_, expectation) in self.0.list_of(EXPECTATION_GET).unwrap_or_default() {
+            let ends = |kind| find(&expectation, kind).and_then(ends_of);
+            let (Some((from, to)), Some((peer, door))) = (ends(MASTER), ends(EXPECTED)) else {
+                continue;
+            };
+            let is_own = from.ip().is_loopback() && to.ip().is_loopback();
+            if is_own && TcpListener::bind(to).is_ok() {
+                self.unexpect(Some(peer.ip()), door);
+            }
+        }
     }
 
     /// Connections to `door` are related to that between `ends`, which has a helper: one from `peer`,
@@ -83,6 +94,20 @@ fn extremes(family: IpAddr) -> (IpAddr, IpAddr) {
 /// `AF_INET` or `AF_INET6`.
 const fn family(address: IpAddr) -> u8 {
     if address.is_ipv4() { 2 } else { 10 }
+}
+
+/// Source and destination of a tuple.
+fn ends_of(tuple: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let (ip, proto) = (find(tuple, 1)?, find(tuple, 2)?);
+    let end = |v4, v6, port| {
+        let address: IpAddr = match (find(ip, v4), find(ip, v6)) {
+            (Some(v4), _) => (*v4.first_chunk::<4>()?).into(),
+            (None, v6) => (*v6?.first_chunk::<16>()?).into(),
+        };
+        let port = find(proto, port)?.first_chunk::<2>()?;
+        Some(SocketAddr::new(address, u16::from_be_bytes(*port)))
+    };
+    Some((end(1, 3, 2)?, end(2, 4, 3)?))
 }
 
 /// A direction of TCP; none for two families.

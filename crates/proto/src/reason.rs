@@ -153,6 +153,8 @@ reasons! {
         "EPRT takes |protocol|address|port|, such as |1|192.0.2.7|50021| (RFC 2428 §2).";
     EpsvAll "epsv-all" "Not allowed after EPSV ALL"
         "The client promised with EPSV ALL to use EPSV alone (RFC 2428 §4). Log in again to use other modes.";
+    EpsvAllTranslated "epsv-all-translated" "EPSV ALL cannot be promised behind this gateway"
+        "The gateway asks the server for another mode than EPSV, since that speaks another family of addresses or a policy says so. Leave EPSV ALL out: EPSV works.";
     Exists "exists" "File exists"
         "Something of that name is there already. Choose another name, or delete it first.";
     ExternalAddressUnknown "external-address-unknown" "The own address, as the server sees it, is not known"

@@ -162,9 +162,13 @@ impl Netlink {
 
     /// Family and attributes of all objects of a kind in nftables.
     pub(crate) fn list(&mut self, kind: u16) -> io::Result<Vec<(u8, Vec<u8>)>> {
+        self.list_of((SUBSYSTEM << 8) | kind)
+    }
+
+    /// The same of any subsystem.
+    pub(crate) fn list_of(&mut self, kind: u16) -> io::Result<Vec<(u8, Vec<u8>)>> {
         let mut message = Vec::new();
         self.sequence = self.sequence.wrapping_add(1);
-        let kind = (SUBSYSTEM << 8) | kind;
         put(&mut message, kind, REQUEST | DUMP, self.sequence, [0; 4], &Attributes::new());
         rustix::net::send(&self.socket, &message, SendFlags::empty())?;
         let mut found = Vec::new();

@@ -112,7 +112,8 @@ impl Router {
             netlink.commit(&routing::anchor(ANCHOR))?;
         }
         netlink.commit(&routing::table(&table, taken, masters.port))?;
-        let conntrack = Conntrack::open()?;
+        let mut conntrack = Conntrack::open()?;
+        conntrack.tidy();
         let pinned = HashSet::new();
         let welcoming = HashMap::new();
         let state = State { netlink, conntrack, table, pinned, masters, welcoming, is_anchored };

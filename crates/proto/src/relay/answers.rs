@@ -24,15 +24,19 @@ impl Relay {
         if block.code.class() == Class::Preliminary {
             return self.write(Leg::Client, block.bytes);
         }
-        match self.take_pending(block.code) {
-            Some(pending) => self.answer_to(&pending, block),
-            None => {
-                if is_announcement(block.code) {
-                    let note = Note::why(Decision::Ignore, "227", Reason::ReplyMalformed);
-                    self.note(note.about(block.text()));
-                }
-                self.write(Leg::Client, block.bytes);
+        let pending = self.take_pending(block.code);
+        let is_asked = matches!(pending, Some(Pending::Passive(_)));
+        if is_announcement(block.code) && !is_asked {
+            let note = Note::why(Decision::Ignore, "227", Reason::ReplyMalformed);
+            self.note(note.about(block.text()));
+            if let Some(Pending::Active(..)) = pending {
+                self.close_hole(Some(Reason::ReplyMalformed));
             }
+            self.write(Leg::Client, block.bytes);
+        } else if let Some(pending) = pending {
+            self.answer_to(&pending, block);
+        } else {
+            self.write(Leg::Client, block.bytes);
         }
         self.flush();
     }
@@ -42,9 +46,15 @@ impl Relay {
     /// decides.
     fn take_pending(&mut self, code: Code) -> Option<Pending> {
         let is_passive = |pending: &Pending| matches!(pending, Pending::Passive(_));
-        if is_announcement(code) {
-            let at = self.pending.iter().position(is_passive)?;
-            self.pending.drain(..at).for_each(drop);
+        if is_announcement(code)
+            && let Some(at) = self.pending.iter().position(is_passive)
+        {
+            // What it overtook is not answered any more, but for the relay's own words.
+            for passed in self.pending.drain(..at).collect::<Vec<_>>() {
+                if let Pending::Local(bytes) = passed {
+                    self.write(Leg::Client, bytes);
+                }
+            }
             return self.pending.pop_front();
         }
         let runs = matches!(self.pending.front(), Some(Pending::Transfer));
@@ -69,9 +79,14 @@ impl Relay {
             Pending::Passive(asked) if is_good => return self.passive_answer(*asked, block),
             Pending::Passive(Asked::Active(_)) => return self.no_door(Reason::ControlRefused),
             Pending::Active(asked, door) => return self.active_answer(*asked, *door, block),
+            Pending::Rein if is_good => {
+                self.close_hole(None);
+                self.progress = Progress::ExpectUser;
+            }
             Pending::Auth if matches!(block.code, Code::AUTH_ACCEPTED) => {
                 return self.turn_opaque(block);
             }
+            Pending::Auth => self.client_waits = false,
             Pending::Prot(is_private) if is_good => {
                 self.protect(super::Legs { client: *is_private, server: *is_private });
             }

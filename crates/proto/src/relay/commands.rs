@@ -18,7 +18,9 @@ use crate::verb::{Row, Verb};
 impl Relay {
     /// One line of the client, with its end.
     pub(super) fn command(&mut self, line: Vec<u8>) {
-        let text = lines::read(&line);
+        let Some(text) = lines::read_strictly(&line) else {
+            return self.refuse("line", Reason::NulInLine);
+        };
         let (row, command) = match Command::parse(&text) {
             Ok((row, command)) => (Some(row), Some(command)),
             Err(ParseError { reason: Reason::HttpOnControl, .. }) => {
@@ -43,6 +45,14 @@ impl Relay {
                 self.refuse("USER", Reason::TlsRequired);
             }
             Verb::User => self.pass(line, Pending::User),
+            // The server would go on in clear (RFC 4217 §11), the gateway's other leg not.
+            Verb::Rein if self.tls.client || self.tls.server => {
+                self.refuse("REIN", Reason::ClearRefused);
+            }
+            Verb::Rein => self.pass(line, Pending::Rein),
+            Verb::Port | Verb::Eprt | Verb::Pasv | Verb::Epsv if self.may_be_known_soon() => {
+                self.held = Some(line);
+            }
             Verb::Feat => self.pass(line, Pending::Features),
             Verb::Port | Verb::Eprt => self.active(row, line, &text),
             Verb::Pasv | Verb::Epsv => self.passive(row, line, command.as_ref()),
@@ -52,6 +62,12 @@ impl Relay {
             }
             _ => self.other(row, line, &text, command),
         }
+    }
+
+    /// Whether USER has no answer yet, on which a pinhole depends.
+    fn may_be_known_soon(&self) -> bool {
+        let is_user = |pending: &Pending| matches!(pending, Pending::User);
+        self.progress < Progress::Known && self.pending.iter().any(is_user)
     }
 
     /// A word that is no verb: it may be an extension that only the server knows, or not FTP at all.
@@ -72,6 +88,11 @@ impl Relay {
         }
         if !command.is_some_and(|command| command.moves_data()) {
             return self.pass(line, Pending::Plain);
+        }
+        // The server would connect before its own consent was read here: first that, then this.
+        if self.pending.iter().any(|pending| matches!(pending, Pending::Active(..))) {
+            self.held = Some(line);
+            return;
         }
         // Nothing dials before a transfer verb (RFC 2577 §3): an active pinhole opens here at the
         // earliest, and a passive one stays open for as long again.
@@ -113,14 +134,26 @@ impl Relay {
         };
         let target = match target {
             Ok(target) => target,
-            // The server has words for it.
-            Err(AddressError::Malformed | AddressError::UnknownProtocol) => {
-                return self.pass(line, Pending::Plain);
+            // A server that reads addresses less strictly would connect to one that nobody checked.
+            Err(AddressError::UnknownProtocol) => {
+                return self.refuse(row.name, Reason::NetworkProtocol);
+            }
+            Err(AddressError::Malformed) => {
+                let is_missing = argument.is_empty();
+                let reason = match row.verb {
+                    _ if is_missing => Reason::ArgumentMissing,
+                    Verb::Port => Reason::PortMalformed,
+                    _ => Reason::EprtMalformed,
+                };
+                return self.refuse(row.name, reason);
             }
         };
         if Family::of(target.ip()) != self.ends.family(Leg::Client) {
-            // The client's own mistake, for which the server has words.
-            return self.pass(line, Pending::Plain);
+            let reason = match row.verb {
+                Verb::Port => Reason::PortNeedsIpv4,
+                _ => Reason::NetworkProtocol,
+            };
+            return self.refuse(row.name, reason);
         }
         let peer = self.ends.client.ip();
         let target = match data::check_target(target, peer, false, ActivePrivate::Refuse) {
@@ -141,6 +174,10 @@ impl Relay {
         self.close_hole(None);
         let asked = if row.verb == Verb::Pasv { Asked::Pasv } else { Asked::Epsv };
         let is_all = matches!(command, Some(Command::Epsv(Epsv::All)));
+        if is_all && (self.is_translated() || self.policy.mode == Mode::Active) {
+            // The server is asked for something else than EPSV (RFC 6384).
+            return self.refuse(row.name, Reason::EpsvAllTranslated);
+        }
         if is_all || command.is_none() || self.progress < Progress::Known {
             return self.pass(line, Pending::Plain);
         }

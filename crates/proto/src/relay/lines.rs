@@ -77,17 +77,24 @@ impl Lines {
     pub(super) const fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }
+
+    /// Whether as much waits as one line may have.
+    pub(super) const fn is_full(&self) -> bool {
+        self.buffer.len() >= self.limit
+    }
 }
 
-/// What a line says: without Telnet commands and without its end.
-pub(super) fn read(line: &[u8]) -> Vec<u8> {
+/// What a line says: without Telnet commands and without its end. None if it holds a NUL: servers in
+/// C would read another line than the one that was judged.
+pub(super) fn read_strictly(line: &[u8]) -> Option<Vec<u8>> {
     let mut reader = LineReader::new(usize::MAX - 1);
     reader.push(line);
-    match reader.next_line() {
-        Some(Ok(text)) => text,
-        // A NUL: no verb has one, and its line passes as it is.
-        _ => Vec::new(),
-    }
+    reader.next_line()?.ok()
+}
+
+/// The same of a server, whose NULs say nothing.
+pub(super) fn read(line: &[u8]) -> Vec<u8> {
+    read_strictly(line).unwrap_or_default()
 }
 
 /// A whole reply.

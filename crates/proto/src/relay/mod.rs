@@ -18,6 +18,7 @@ use core::net::SocketAddr;
 
 use self::lines::{Block, Blocks, Lines};
 use crate::addr::Family;
+use crate::code::Code;
 use crate::reason::Reason;
 use crate::reply::Reply;
 use crate::server::refusal;
@@ -125,6 +126,7 @@ enum Pending {
     Greeting,
     Plain,
     User,
+    Rein,
     Features,
     Transfer,
     /// PASV or EPSV to the server.
@@ -229,6 +231,15 @@ impl Relay {
     #[must_use]
     pub fn awaits_reply(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// Whether this leg may be read on: a client that says more than is done waits.
+    #[must_use]
+    pub const fn takes(&self, leg: Leg) -> bool {
+        match leg {
+            Leg::Client => self.is_opaque || self.eof.client || !self.client.is_full(),
+            Leg::Server => true,
+        }
     }
 
     /// Whether everything passes unread.
@@ -346,7 +357,15 @@ impl Relay {
     /// A refusal of the relay's own, when its turn comes.
     fn refuse(&mut self, verb: &'static str, reason: Reason) {
         self.note(Note::why(Decision::Refuse, verb, reason));
-        self.reply(&Reply::why(refusal::code(reason), reason));
+        let reply = match refusal::code(reason) {
+            // RFC 2428 §2: with the family that can be used.
+            code @ Code::NETWORK_PROTOCOL => {
+                let number = self.ends.family(Leg::Client).number();
+                Reply::line(code, alloc::format!("{}, use ({number}).", reason.describe()))
+            }
+            code => Reply::why(code, reason),
+        };
+        self.reply(&reply);
     }
 
     fn reply(&mut self, reply: &Reply) {
@@ -373,7 +392,7 @@ impl Relay {
     fn end(&mut self, reason: Reason) {
         self.note(Note::why(Decision::Close, "session", reason));
         let mut bytes = Vec::new();
-        Reply::why(crate::code::Code::SERVICE_CLOSING, reason).encode(&mut bytes);
+        Reply::why(Code::SERVICE_CLOSING, reason).encode(&mut bytes);
         self.write(Leg::Client, bytes);
         self.stop();
     }

@@ -17,7 +17,11 @@ impl Relay {
     /// AUTH, no reply being outstanding unless it passes.
     pub(super) fn auth(&mut self, line: Vec<u8>, command: Option<&Command>) {
         match self.policy.auth {
-            Auth::Pass => return self.pass(line, Pending::Auth),
+            Auth::Pass => {
+                // What comes behind it may be a handshake already: no lines.
+                self.client_waits = true;
+                return self.pass(line, Pending::Auth);
+            }
             Auth::Refuse => return self.refuse("AUTH", Reason::TlsUnavailable),
             Auth::Terminate => {}
         }

@@ -89,7 +89,8 @@ pub const fn code(reason: Reason) -> Code {
         | R::PbszFirst
         | R::TlsAlready
         | R::UserFirst => Code::BAD_SEQUENCE,
-        R::LanguageUnknown
+        R::EpsvAllTranslated
+        | R::LanguageUnknown
         | R::MechanismUnknown
         | R::ProtectionUnknown
         | R::SslRefused
