@@ -4,6 +4,7 @@
 //! Who may come is decided in [`hole`](crate::hole).
 
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,13 +13,15 @@ use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 
+use twoport_net::clock;
 use twoport_net::pump::relay;
 use twoport_net::stream::Stream;
 use twoport_net::tls::accept::{self, Reuse};
 use twoport_net::tls::connect::Guard;
 use twoport_proto::reason::Reason;
+use twoport_proto::time::Time;
 
 /// How much is moved at a time. Origin: the pump's.
 const CHUNK: usize = twoport_net::pump::CHUNK;
@@ -36,6 +39,8 @@ pub(crate) struct Cover {
     pub(crate) accept: Option<Arc<ServerConfig>>,
     /// TLS towards the server.
     pub(crate) connect: Option<Guard>,
+    /// Bytes a second, in either direction.
+    pub(crate) rate_limit: Option<NonZeroU64>,
 }
 
 /// Both ends under TLS where they are to be, and copied until they end.
@@ -48,7 +53,7 @@ pub(crate) async fn carry(
     cover: Cover,
     moved: &AtomicU64,
 ) -> Result<(), Reason> {
-    if cover.accept.is_none() && cover.connect.is_none() {
+    if cover.accept.is_none() && cover.connect.is_none() && cover.rate_limit.is_none() {
         return in_clear(client, server, moved).await;
     }
     let accepted = async {
@@ -65,7 +70,7 @@ pub(crate) async fn carry(
     };
     // Each peer begins when it likes: some only after they have read the 150.
     let (client, server) = tokio::try_join!(accepted, connected).map_err(|error| error.reason)?;
-    copy(client, server, moved).await
+    copy(client, server, cover.rate_limit, moved).await
 }
 
 /// Neither leg under TLS: the kernel moves the bytes.
@@ -102,12 +107,17 @@ struct Ended {
 /// Both ways until both have ended.
 ///
 /// An end that is no end is none on the other leg either: half a file must not pass for a whole one.
-async fn copy(client: Stream, server: Stream, moved: &AtomicU64) -> Result<(), Reason> {
+async fn copy(
+    client: Stream,
+    server: Stream,
+    rate_limit: Option<NonZeroU64>,
+    moved: &AtomicU64,
+) -> Result<(), Reason> {
     let (mut from_client, mut to_client) = split(client);
     let (mut from_server, mut to_server) = split(server);
     let result = {
-        let up = one_way(&mut from_client, &mut to_server, moved);
-        let down = one_way(&mut from_server, &mut to_client, moved);
+        let up = one_way(&mut from_client, &mut to_server, rate_limit, moved);
+        let down = one_way(&mut from_server, &mut to_client, rate_limit, moved);
         tokio::pin!(up, down);
         tokio::select! {
             first = &mut up => rest(first, down).await,
@@ -139,10 +149,12 @@ async fn rest(first: Ended, other: impl Future<Output = Ended>) -> io::Result<()
 async fn one_way(
     from: &mut ReadHalf<Stream>,
     to: &mut WriteHalf<Stream>,
+    rate_limit: Option<NonZeroU64>,
     moved: &AtomicU64,
 ) -> Ended {
     let mut bytes = 0;
-    let result = pass(from, to, &mut bytes).await;
+    let mut pace = rate_limit.map(Pace::new);
+    let result = pass(from, to, pace.as_mut(), &mut bytes).await;
     moved.fetch_add(bytes, Ordering::Relaxed);
     Ended { bytes, result }
 }
@@ -150,9 +162,10 @@ async fn one_way(
 async fn pass(
     from: &mut ReadHalf<Stream>,
     to: &mut WriteHalf<Stream>,
+    mut pace: Option<&mut Pace>,
     bytes: &mut u64,
 ) -> io::Result<()> {
-    let mut chunk = Vec::with_capacity(CHUNK);
+    let mut chunk = Vec::with_capacity(pace.as_ref().map_or(CHUNK, |pace| pace.chunk()));
     loop {
         chunk.clear();
         let length = from.read_buf(&mut chunk).await?;
@@ -163,6 +176,43 @@ async fn pass(
         *bytes += u64::try_from(length).unwrap_or(u64::MAX);
         to.write_all(&chunk).await?;
         to.flush().await?;
+        if let Some(pace) = &mut pace {
+            pace.keep(length).await;
+        }
+    }
+}
+
+/// Keeps a direction to so many bytes a second.
+struct Pace {
+    rate: f64,
+    /// When the next bytes may go.
+    next: Time,
+}
+
+impl Pace {
+    fn new(rate: NonZeroU64) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "no rate is told apart beyond 2^53")]
+        let rate = rate.get() as f64;
+        Self { rate, next: clock::now() }
+    }
+
+    /// How much goes at a time: a tenth of a second's, so that it flows.
+    fn chunk(&self) -> usize {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is positive, and beyond CHUNK it does not matter"
+        )]
+        let tenth = (self.rate / 10.0) as usize;
+        tenth.clamp(1, CHUNK)
+    }
+
+    async fn keep(&mut self, length: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "a length is at most CHUNK")]
+        let takes = Duration::from_secs_f64(length as f64 / self.rate);
+        // Time in which nothing came is not made up for.
+        self.next = self.next.max(clock::now()).after(takes);
+        sleep_until(clock::instant(self.next)).await;
     }
 }
 
@@ -191,7 +241,7 @@ mod tests {
         for is_cut in [false, true] {
             let (mut client, inner) = pair().await;
             let (outer, mut server) = pair().await;
-            let none = Cover { accept: None, connect: None };
+            let none = Cover { accept: None, connect: None, rate_limit: None };
             let carried = tokio::spawn(carry(inner, outer, none, &MOVED));
             client.write_all(b"data").await.unwrap();
             let mut got = [0; 4];
@@ -211,8 +261,8 @@ mod tests {
     async fn what_the_receiver_does_after_the_end_is_no_error() {
         let (client, inner) = pair().await;
         let (outer, mut server) = pair().await;
-        let carried =
-            tokio::spawn(carry(inner, outer, Cover { accept: None, connect: None }, &MOVED));
+        let none = Cover { accept: None, connect: None, rate_limit: None };
+        let carried = tokio::spawn(carry(inner, outer, none, &MOVED));
         server.write_all(b"download").await.unwrap();
         server.shutdown().await.unwrap();
         let mut got = [0; 8];

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use twoport_net::tls::tickets::Binder;
 use twoport_net::tls::trust::Trust;
 use twoport_proto::relay::Policy;
 
+use crate::access::Access;
 use crate::seat::Seat;
 
 /// The settings of a gateway.
@@ -32,8 +34,12 @@ pub struct Config {
     /// addresses: a client's address decides which, and the next one
     /// takes its place when it cannot be reached.
     pub servers: Vec<String>,
+    /// Who may go where.
+    pub access: Access,
     /// What passes, and how.
     pub policy: Policy,
+    /// Bytes a second that each transfer may have, in either direction.
+    pub rate_limit: Option<NonZeroU64>,
     /// TLS towards clients, where it ends here.
     pub client_tls: Option<ClientTls>,
     /// The prefix of 96 bits behind which clients of IPv6 find servers of IPv4 (RFC 6052), in the

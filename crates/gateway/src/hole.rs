@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub(crate) struct Ends {
     pub(crate) sparing: Arc<Sparing>,
     /// Its place on the board.
     pub(crate) live: Arc<Live>,
+    /// Bytes a second for each of them; the kernel's own way knows none.
+    pub(crate) rate_limit: Option<NonZeroU64>,
     /// Data connections that flow.
     pub(crate) flowing: AtomicUsize,
 }
@@ -176,7 +179,7 @@ impl Ends {
         let private = *lock(&self.private);
         let is_translated = self.client.is_ipv4() != self.server.is_ipv4();
         let Some(router) = &self.router else { return Ok(None) };
-        if private.client || private.server || is_translated {
+        if private.client || private.server || is_translated || self.rate_limit.is_some() {
             return Ok(None);
         }
         let (peer, listening, seen) = match (hole.client, hole.server) {
@@ -246,7 +249,8 @@ async fn through(
             if connect.as_ref().is_some_and(Guard::is_spent) {
                 ends.sparing.note(ends.server);
             }
-            let cover = Cover { accept: ends.accept.clone().filter(|_| private.client), connect };
+            let accept = ends.accept.clone().filter(|_| private.client);
+            let cover = Cover { accept, connect, rate_limit: ends.rate_limit };
             ends.flowing.fetch_add(1, Ordering::Relaxed);
             let carried = carry(client, server, cover, &ends.live.bytes).await;
             ends.flowing.fetch_sub(1, Ordering::Relaxed);

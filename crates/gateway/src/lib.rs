@@ -5,6 +5,7 @@
 //! It decides nothing about the protocol itself, and it changes no rule of the host's firewall. In
 //! front of servers it needs no privileges; on a router it has rules of its own.
 
+mod access;
 mod board;
 mod carry;
 mod config;
@@ -16,8 +17,9 @@ mod seat;
 mod session;
 mod upstream;
 
+pub use access::{Access, AccessRule};
 pub use board::{Board, SessionStatus, Status};
 pub use config::{ClientTls, Config};
 pub use gateway::{Gateway, Stop};
 pub use seat::{IMPLICIT, Seat, Taken};
-pub use twoport_proto::relay::{Auth, Mode, Policy, Upstream};
+pub use twoport_proto::relay::{Auth, Mode, Names, Policy, Upstream};

@@ -21,7 +21,7 @@ use twoport_net::tls::connect::Guard;
 use twoport_net::tls::tickets::{Identity, SessionTls};
 use twoport_proto::code::Code;
 use twoport_proto::reason::Reason;
-use twoport_proto::relay::{self, Effect, HoleId, Input, Leg, Legs, Relay};
+use twoport_proto::relay::{self, Decision, Effect, HoleId, Input, Leg, Legs, Note, Relay};
 use twoport_proto::reply::Reply;
 use twoport_proto::time::Time;
 
@@ -80,6 +80,20 @@ pub(crate) async fn run(
     let Ok(local) = client.local_addr() else { return };
     let taken = if shared.router.is_some() { seat::meant(&client) } else { None };
     let meant = taken.unwrap_or(local);
+    if !shared.config.access.permits(address.ip(), meant.ip()) {
+        let reason = Reason::ClientForbidden;
+        let note = Note {
+            decision: Decision::Refuse,
+            subject: "session",
+            reason: Some(reason),
+            object: None,
+        };
+        shared.board.note(&note);
+        log::note(&Who { session: number, client: address, server: meant }, &note);
+        let mut bytes = Vec::new();
+        Reply::why(Code::SERVICE_CLOSING, reason).encode(&mut bytes);
+        return farewell(client, &bytes).await;
+    }
     let is_implicit = shared.config.client_tls.is_some() && meant.port() == IMPLICIT;
     let connected = upstream::connect(&shared, address.ip(), meant).await;
     let (server, host) = match connected {
@@ -139,6 +153,7 @@ impl Session {
             private: Mutex::new(Legs::default()),
             sparing: Arc::clone(&shared.sparing),
             live: Arc::clone(&entry.live),
+            rate_limit: shared.config.rate_limit,
             flowing: AtomicUsize::new(0),
         });
         let (sender, used) = mpsc::unbounded_channel();

@@ -16,7 +16,9 @@ use twoport_client::{
     Config as Client, GetOptions, Mode, Outcome, Policy as ClientPolicy, PutOptions, Session, Tls,
     Trust, Url,
 };
-use twoport_gateway::{Auth, Board, ClientTls, Config, Gateway, Policy, Seat, Stop, Upstream};
+use twoport_gateway::{
+    Access, Auth, Board, ClientTls, Config, Gateway, Policy, Seat, Stop, Upstream,
+};
 use twoport_lab::foreign::clients::{
     Client as Foreign, Mode as ForeignMode, Outcome as Foreigner, Security as ForeignTls, Site,
     skipped,
@@ -52,7 +54,9 @@ fn start(server: &Server, policy: Policy, paper: Option<&Paper>, first_port: u16
         seat: Seat::Reverse,
         listen: vec![(HOST, 0).into()],
         servers: vec![server.address.to_string()],
+        access: Access::default(),
         policy,
+        rate_limit: None,
         client_tls,
         nat64: None,
         server_name: None,

@@ -115,6 +115,8 @@ reasons! {
         "Bytes that arrive before the TLS handshake are never obeyed afterwards (CVE-2011-1575): somebody may have put them there. Wait for the 234 before the handshake.";
     ClearRefused "clear-refused" "The control connection stays protected"
         "CCC is switched off on this server; clear-commands allows it.";
+    ClientForbidden "client-forbidden" "This gateway does not let you go there"
+        "A rule of the gateway, deny-clients or allow-clients, is against this client, or against this client at that server. Change the rule, or come from elsewhere.";
     ControlClosing "control-closing" "The server closes the control connection"
         "It said so with 421. Its text tells why: an idle time, too many connections, or a shutdown.";
     ControlLost "control-lost" "The control connection was lost"
@@ -213,6 +215,8 @@ reasons! {
         "MODE takes S (stream).";
     ModeUnsupported "mode-unsupported" "Unimplemented MODE type"
         "Only MODE S (stream) is implemented, as in all of today's servers.";
+    NameForbidden "name-forbidden" "This name may not pass the gateway"
+        "A rule of the gateway, deny-name or allow-name, is against it. Use another name, or change the rule.";
     NameReserved "name-reserved" "Not enough privileges: the name is reserved for uploads in progress"
         "Names that begin as the server's temporary files do cannot be used. Choose another name.";
     NameTooLong "name-too-long" "File name too long"
@@ -379,6 +383,8 @@ reasons! {
         "PASS must follow USER (RFC 959 §4.1.1).";
     Utf8Always "utf8-always" "Always in UTF8 mode"
         "Names are bytes here, UTF-8 by convention; there is nothing to switch off.";
+    VerbForbidden "verb-forbidden" "This command may not pass the gateway"
+        "A rule of the gateway, deny-verb, is against it. Use another command, or change the rule.";
 }
 
 impl Reason {

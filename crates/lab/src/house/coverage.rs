@@ -17,8 +17,13 @@ const BEFORE_ANY_SESSION: [Reason; 4] = [
     Reason::ServerFullForAddress,
 ];
 
-/// Reasons that a gateway gives in the server's place: the tests of the relay show them.
-const OF_A_GATEWAY: [Reason; 1] = [Reason::EpsvAllTranslated];
+/// Reasons that a gateway gives in the server's place: its own tests show them.
+const OF_A_GATEWAY: [Reason; 4] = [
+    Reason::ClientForbidden,
+    Reason::EpsvAllTranslated,
+    Reason::NameForbidden,
+    Reason::VerbForbidden,
+];
 
 /// The words of the verb table that no session file has a server understand.
 ///

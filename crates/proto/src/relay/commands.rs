@@ -28,8 +28,12 @@ impl Relay {
             }
             Err(error) => (error.row, None),
         };
-        let Some(row) = row else { return self.unknown(line) };
+        let judged = self.policy.judge(row, command.as_ref(), &text);
+        let Some(row) = row else { return self.unknown(line, judged) };
         self.unknown = 0;
+        if let Some(reason) = judged {
+            return self.refuse(row.name, reason);
+        }
         match row.verb {
             Verb::Auth if self.policy.auth != Auth::Pass && !self.pending.is_empty() => {
                 self.held = Some(line);
@@ -60,7 +64,7 @@ impl Relay {
                 self.close_hole(Some(Reason::Aborted));
                 self.pass(line, Pending::Plain);
             }
-            _ => self.other(row, line, &text, command),
+            _ => self.other(row, line, command.as_ref()),
         }
     }
 
@@ -71,23 +75,23 @@ impl Relay {
     }
 
     /// A word that is no verb: it may be an extension that only the server knows, or not FTP at all.
-    fn unknown(&mut self, line: Vec<u8>) {
+    fn unknown(&mut self, line: Vec<u8>, judged: Option<Reason>) {
         self.unknown += 1;
         if self.unknown > self.policy.unknown_limit {
             return self.end(Reason::TooManyUnknown);
         }
-        self.pass(line, Pending::Plain);
+        match judged {
+            Some(reason) => self.refuse("line", reason),
+            None => self.pass(line, Pending::Plain),
+        }
     }
 
-    fn other(&mut self, row: &'static Row, line: Vec<u8>, text: &[u8], command: Option<Command>) {
-        if row.permission.is_some_and(|needed| !self.policy.permissions.has(needed)) {
-            return self.refuse(row.name, Reason::PermissionDenied);
-        }
-        if row.permission.is_some() && self.is_forbidden(text) {
-            return self.refuse(row.name, Reason::PermissionDenied);
-        }
-        if !command.is_some_and(|command| command.moves_data()) {
+    fn other(&mut self, row: &'static Row, line: Vec<u8>, command: Option<&Command>) {
+        if !command.is_some_and(Command::moves_data) {
             return self.pass(line, Pending::Plain);
+        }
+        if self.policy.client_tls && !self.private.client {
+            return self.refuse(row.name, Reason::DataProtectionRequired);
         }
         // The server would connect before its own consent was read here: first that, then this.
         if self.pending.iter().any(|pending| matches!(pending, Pending::Active(..))) {
@@ -105,13 +109,6 @@ impl Relay {
         {
             self.effects.push_back(Effect::Dial(id));
         }
-    }
-
-    /// Whether the last part of the path is one that nobody may touch.
-    fn is_forbidden(&self, text: &[u8]) -> bool {
-        let argument = text.splitn(2, |&byte| byte == b' ').nth(1).unwrap_or_default();
-        let name = argument.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        self.policy.forbidden.iter().any(|pattern| pattern.matches(name))
     }
 
     /// The line goes to the server as it came.

@@ -10,6 +10,7 @@ mod effect;
 mod hole;
 mod lines;
 mod policy;
+mod rules;
 mod secure;
 
 use alloc::collections::VecDeque;
@@ -27,6 +28,7 @@ use crate::time::Time;
 pub use self::effect::{Decision, Effect, Input, Leg, Note};
 pub use self::hole::{Doors, Hole, HoleId, LIFETIME, Side};
 pub use self::policy::{Auth, Mode, Policy, Upstream};
+pub use self::rules::Names;
 
 /// Who is at the two ends, as the gateway sees them.
 #[derive(Clone, Copy, Debug)]

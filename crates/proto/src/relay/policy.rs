@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use crate::glob::Glob;
+use super::rules::Names;
 use crate::verb::Permissions;
 
 /// What happens at AUTH.
@@ -52,14 +52,16 @@ pub struct Policy {
     pub auth: Auth,
     /// TLS towards the server.
     pub upstream: Upstream,
-    /// Whether a client must be under TLS before USER. Only where the gateway terminates it.
+    /// Whether a client must be under TLS before USER and, where the gateway terminates it, for data.
     pub client_tls: bool,
     /// Who connects on the server's leg.
     pub mode: Mode,
     /// What clients may do.
     pub permissions: Permissions,
-    /// Names that may not be read or written, matched against the last part of a path.
-    pub forbidden: Vec<Glob>,
+    /// Verbs that do not pass, or the first words of lines such as `SITE CHMOD`.
+    pub denied_verbs: Vec<Vec<u8>>,
+    /// Which names may be touched.
+    pub names: Names,
     /// How many unknown commands in a row end a session. Origin: a person's typing errors are fewer,
     /// the body of an HTTP request has more.
     pub unknown_limit: u32,
@@ -73,7 +75,8 @@ impl Default for Policy {
             client_tls: false,
             mode: Mode::default(),
             permissions: Permissions::ALL,
-            forbidden: Vec::new(),
+            denied_verbs: Vec::new(),
+            names: Names::default(),
             unknown_limit: 10,
         }
     }

@@ -399,7 +399,7 @@ fn modes_are_translated_by_policy() {
 fn what_policy_forbids_does_not_reach_the_server_and_is_answered_in_turn() {
     let policy = Policy {
         permissions: crate::verb::Permissions::READ_ONLY,
-        forbidden: Vec::from([crate::glob::Glob::new(b"*.key")]),
+        names: Names::new(["*.key"], []),
         ..Policy::default()
     };
     let mut rig = Rig::new(policy);

@@ -12,6 +12,7 @@ pub const fn code(reason: Reason) -> Code {
     use Reason as R;
     match reason {
         R::ClearBehindAuth
+        | R::ClientForbidden
         | R::ControlTimeout
         | R::HttpOnControl
         | R::ProxyHeaderMissing
@@ -82,7 +83,7 @@ pub const fn code(reason: Reason) -> Code {
         | R::SiteUnknown
         | R::StructureUnknown
         | R::TimeInvalid => Code::BAD_ARGUMENT,
-        R::ActiveOff | R::TlsUnavailable => Code::NOT_IMPLEMENTED,
+        R::ActiveOff | R::TlsUnavailable | R::VerbForbidden => Code::NOT_IMPLEMENTED,
         R::AlreadyLoggedIn
         | R::HostTooLate
         | R::RenameFirst
@@ -117,6 +118,7 @@ pub const fn code(reason: Reason) -> Code {
         | R::GlobNotSupported
         | R::IntoItself
         | R::IsADirectory
+        | R::NameForbidden
         | R::NotADirectory
         | R::NotAPlainFile
         | R::NotEmpty

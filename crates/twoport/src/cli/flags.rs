@@ -1,8 +1,8 @@
 //! THE TABLE of flags, one row each, and the parser made from it. The flags of `serve` that set
 //! something come from the table of settings, so that file and command line never differ.
 //!
-//! It makes no system call: a parsed command line is words. (The table is exempt from the length
-//! of files.)
+//! It makes no system call: a parsed command line is words. (A table of uniform rows: exempt from the
+//! length of files.)
 
 use clap::builder::{OsStringValueParser, PossibleValuesParser, StringValueParser};
 use clap::{Arg, ArgAction, Command};
@@ -404,6 +404,70 @@ pub(crate) static FLAGS: &[Flag] = &[
         takes: Takes::Nothing,
         about: "Let through what lists and reads, and nothing that changes files",
         details: "",
+    },
+    Flag {
+        of: &["gateway"],
+        long: "allow-clients",
+        short: None,
+        takes: Takes::Texts("NETWORK[@NETWORK]"),
+        about: "Only these clients may come, or may go to these servers [default: all]",
+        details: "The second network is of servers, by the address that the client dials. All others hear 421.",
+    },
+    Flag {
+        of: &["gateway"],
+        long: "deny-clients",
+        short: None,
+        takes: Takes::Texts("NETWORK[@NETWORK]"),
+        about: "These clients may not come, or may not go to these servers",
+        details: "It is stronger than --allow-clients.",
+    },
+    Flag {
+        of: &["gateway"],
+        long: "client-tls",
+        short: None,
+        takes: Takes::Word(&["optional", "required"]),
+        about: "Whether clients must use TLS [default: optional]",
+        details: "required: USER in clear is refused and, where TLS ends here, transfers in clear are, too.",
+    },
+    Flag {
+        of: &["gateway"],
+        long: "deny-verb",
+        short: None,
+        takes: Takes::Texts("VERB"),
+        about: "Let this verb not pass, such as DELE or \"SITE CHMOD\"",
+        details: "It is answered 502. As with every rule about what may be done, words that are no known verbs do not pass either.",
+    },
+    Flag {
+        of: &["gateway"],
+        long: "deny-name",
+        short: None,
+        takes: Takes::Texts("PATTERN"),
+        about: "Let no path pass that has a part like this, such as *.exe",
+        details: "In any case of letters. It holds for all verbs that name files.",
+    },
+    Flag {
+        of: &["gateway"],
+        long: "allow-name",
+        short: None,
+        takes: Takes::Texts("PATTERN"),
+        about: "Let only names like this be uploaded and downloaded",
+        details: "",
+    },
+    Flag {
+        of: &["gateway"],
+        long: "rate-limit",
+        short: None,
+        takes: Takes::Text("SIZE"),
+        about: "Bytes a second for each transfer, such as 500k [default: none]",
+        details: "Data are then relayed and do not go through the kernel.",
+    },
+    Flag {
+        of: &["gateway"],
+        long: "upstream-mode",
+        short: None,
+        takes: Takes::Word(&["same", "passive", "active"]),
+        about: "Who connects to whom on the server's side [default: same]",
+        details: "passive: the server listens, whatever the client asked; active: the server connects. same is as the client asks.",
     },
     Flag {
         of: &["gateway"],

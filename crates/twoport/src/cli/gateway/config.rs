@@ -10,11 +10,11 @@ use std::time::Duration;
 use twoport_gateway::{Auth, ClientTls, Config, IMPLICIT, Policy, Seat, Taken, Upstream};
 use twoport_net::tls::connect::certificates;
 use twoport_net::tls::trust::Trust;
-use twoport_proto::verb::Permissions;
 use twoport_server::config::ports::Ports;
 use twoport_server::config::problem::Problem;
 use twoport_server::config::value::Value as _;
 
+use super::rules;
 use super::words::Words;
 
 /// The port of FTP (RFC 959 §8).
@@ -44,7 +44,9 @@ pub(super) fn config(words: &Words) -> Result<Config, Problem> {
         listen: listen(words, &seat)?,
         seat,
         servers,
-        policy: policy(words, client_tls.is_some())?,
+        access: rules::access(words)?,
+        policy: rules::over(words, policy(words, client_tls.is_some())?)?,
+        rate_limit: rules::rate_limit(words)?,
         client_tls,
         nat64: nat64(words)?,
         server_name: words.word("upstream-name").map(str::to_owned),
@@ -89,9 +91,7 @@ fn policy(words: &Words, has_certificate: bool) -> Result<Policy, Problem> {
         }
         _ => {}
     }
-    let permissions =
-        if words.is_set("read-only") { Permissions::READ_ONLY } else { Permissions::ALL };
-    Ok(Policy { auth, upstream, permissions, ..Policy::default() })
+    Ok(Policy { auth, upstream, ..Policy::default() })
 }
 
 /// Where it stands, and what it takes there.

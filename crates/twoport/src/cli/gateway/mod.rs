@@ -4,6 +4,7 @@
 
 mod config;
 pub(crate) mod file;
+mod rules;
 mod status;
 mod words;
 
