@@ -27,10 +27,10 @@ impl Names {
         denied: impl IntoIterator<Item = &'a str>,
         allowed: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let glob = |pattern: &str| Glob::new(pattern.to_ascii_lowercase().as_bytes());
+        let low = |pattern: &str| pattern.to_ascii_lowercase().into_bytes();
         Self {
-            denied: denied.into_iter().map(glob).collect(),
-            allowed: allowed.into_iter().map(glob).collect(),
+            denied: denied.into_iter().map(|pattern| Glob::new(&plain(&low(pattern)))).collect(),
+            allowed: allowed.into_iter().map(|pattern| Glob::new(&low(pattern))).collect(),
         }
     }
 
@@ -82,10 +82,11 @@ impl Policy {
     }
 
     fn may_touch(&self, row: &Row, text: &[u8]) -> bool {
-        let argument = text.splitn(2, |&byte| byte == b' ').nth(1).unwrap_or_default();
+        let said = text.trim_ascii_start();
+        let argument = said.splitn(2, |&byte| byte == b' ').nth(1).unwrap_or_default();
         let argument = argument.to_ascii_lowercase();
-        // Servers of Windows know both.
-        let parts = || argument.split(|byte| b"/\\".contains(byte));
+        // Servers of Windows know all three, the last for what is in a file beside its content.
+        let parts = || argument.split(|byte| b"/\\:".contains(byte));
         let has_path = row.permission.is_some() || row.verb == Verb::Cwd;
         // Beside dates, facts and ranges stand names between blanks or in quotes.
         let words = |part: &[u8]| -> Vec<Vec<u8>> {
@@ -93,16 +94,9 @@ impl Policy {
             let is_alone = matches!(row.verb, Verb::Retr | Verb::Stor | Verb::Appe | Verb::Cwd);
             if is_alone { Vec::new() } else { words.collect() }
         };
-        let fits = |globs: &[Glob], name: &[u8]| {
-            // A dot at the beginning hides nothing from a rule.
-            globs.iter().any(|glob| glob.matches(name))
-                || name.strip_prefix(b".").is_some_and(|rest| {
-                    globs.iter().any(|glob| glob.matches(rest) || glob.matches(&hidden(rest)))
-                })
-        };
+        let fits = |name: &[u8]| self.names.denied.iter().any(|glob| glob.matches(&plain(name)));
         let is_denied = |part: &[u8]| {
-            fits(&self.names.denied, part)
-                || words(part).iter().any(|word| fits(&self.names.denied, word))
+            fits(part) || fits(bare(part)) || words(part).iter().any(|word| fits(bare(word)))
         };
         if has_path && parts().any(is_denied) {
             return false;
@@ -117,9 +111,16 @@ impl Policy {
     }
 }
 
-/// A hidden name as one that is not.
-fn hidden(rest: &[u8]) -> Vec<u8> {
-    [b"_", rest].concat()
+/// A name, or a pattern, whose first dot hides nothing.
+fn plain(name: &[u8]) -> Vec<u8> {
+    [b"_", name].concat()
+}
+
+/// Without what some servers leave out at the ends of a name.
+fn bare(name: &[u8]) -> &[u8] {
+    let name = name.trim_ascii_start();
+    let length = name.iter().rposition(|byte| !b". ".contains(byte)).map_or(0, |last| last + 1);
+    name.get(..length).unwrap_or_default()
 }
 
 /// Whether a rule such as `DELE` or `SITE CHMOD` is for a line; a verb stands for its other words, too.
@@ -166,10 +167,11 @@ mod tests {
             "XMKD a",
             "MFMT 20200101000000 a",
             "STOU",
+            " DELE a",
         ] {
             assert_eq!(judged(&policy, line), Some(Reason::PermissionDenied), "{line}");
         }
-        for line in [" DELE a", "XFOO a", "NOOP\rDELE a", "\tSTOR a"] {
+        for line in ["XFOO a", "NOOP\rDELE a", "\tSTOR a"] {
             assert_eq!(judged(&policy, line), Some(Reason::UnknownCommand), "{line}");
         }
     }
@@ -205,7 +207,11 @@ mod tests {
             "XCRC \"secret\" 0 1",
             "COMB all x/secret y",
             "LIST secret",
-            "SIZE .secret",
+            " RETR secret",
+            "RETR  secret ",
+            "RETR secret. .",
+            "RETR secret::$DATA",
+            "SIZE .key",
         ] {
             assert_eq!(judged(&policy, line), Some(Reason::NameForbidden), "{line}");
         }
