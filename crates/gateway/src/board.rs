@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use twoport_net::clock;
+use twoport_proto::reason::Reason;
 use twoport_proto::relay::Note;
 use twoport_proto::time::Time;
 
@@ -99,8 +100,16 @@ impl Board {
     }
 
     pub(crate) fn note(&self, note: &Note) {
-        let told = (note.decision.word(), note.reason.map_or("", |reason| reason.id()));
-        *lock(&self.0).told.entry(told).or_default() += 1;
+        self.count(note.decision.word(), note.reason.map_or("", |reason| reason.id()));
+    }
+
+    /// A decision of the gateway itself.
+    pub(crate) fn tell(&self, decision: &'static str, reason: Reason) {
+        self.count(decision, reason.id());
+    }
+
+    fn count(&self, decision: &'static str, reason: &'static str) {
+        *lock(&self.0).told.entry((decision, reason)).or_default() += 1;
     }
 
     /// How things stand.

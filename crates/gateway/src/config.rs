@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use twoport_net::tls::ALPN;
@@ -18,9 +19,11 @@ use twoport_net::tls::connect::Identity;
 use twoport_net::tls::keys::TicketKeys;
 use twoport_net::tls::tickets::Binder;
 use twoport_net::tls::trust::Trust;
-use twoport_proto::relay::Policy;
+use twoport_proto::relay::{Desk, Policy};
 
 use crate::access::Access;
+use crate::allow::Allow;
+use crate::pool::{Balance, Health, Server};
 use crate::seat::Seat;
 
 /// The settings of a gateway.
@@ -30,10 +33,23 @@ pub struct Config {
     pub seat: Seat,
     /// Where clients connect to, besides what the seat takes.
     pub listen: Vec<SocketAddr>,
-    /// The servers behind it, as `host:port`; on a router none, where clients dial them by their own
-    /// addresses: a client's address decides which, and the next one
-    /// takes its place when it cannot be reached.
-    pub servers: Vec<String>,
+    /// The servers behind it; on a router none, where clients dial them by their own addresses. The
+    /// next one of a group takes the place of one that cannot be reached.
+    pub servers: Vec<Server>,
+    /// How clients say for which of them they are meant; none where there is nothing to choose.
+    pub desk: Option<Desk>,
+    /// Which server of a group they get.
+    pub balance: Balance,
+    /// How the servers are looked after.
+    pub health: Health,
+    /// Whether it takes no new sessions.
+    pub drain: bool,
+    /// Load balancers whose PROXY headers are believed, and demanded.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where clients of the forward seat may go.
+    pub allow: Vec<Allow>,
+    /// Who may use the forward seat; everybody if there are none.
+    pub accounts: Option<Accounts>,
     /// Who may go where.
     pub access: Access,
     /// What passes, and how.
@@ -59,6 +75,30 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// How long a session may be silent while no data flow.
     pub idle_timeout: Duration,
+}
+
+/// Who may use a gateway: a way to ask whether a name and a password are right.
+#[derive(Clone)]
+pub struct Accounts(Arc<Check>);
+
+/// Whether a name and a password are right.
+type Check = dyn Fn(&[u8], &[u8]) -> bool + Send + Sync;
+
+impl Accounts {
+    /// Those for which `check` says so. It may take its time: it is asked on a thread of its own.
+    pub fn new(check: impl Fn(&[u8], &[u8]) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(check))
+    }
+
+    pub(crate) fn has(&self, name: &[u8], password: &[u8]) -> bool {
+        (self.0)(name, password)
+    }
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Accounts")
+    }
 }
 
 /// The certificate that clients see.

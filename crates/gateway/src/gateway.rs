@@ -1,26 +1,31 @@
-//! The gateway as a whole: where clients connect, how many may, and how it ends.
+//! The gateway as a whole: where clients connect, how it takes another configuration, and how it ends.
 //!
 //! What a session does is in [`session`].
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
 
 use twoport_net::data::ports::Ports;
 use twoport_net::nft::Router;
+use twoport_net::proxy;
 use twoport_proto::code::Code;
+use twoport_proto::reason::Reason;
 use twoport_proto::reply::Reply;
 
 use crate::board::Board;
 use crate::config::Config;
+use crate::health;
 use crate::hole::farewell;
+use crate::pool::Pool;
 use crate::room::Room;
-use crate::seat;
+use crate::seat::{self, Seat};
 use crate::session;
 use crate::upstream::Sparing;
 
@@ -30,11 +35,14 @@ const BACKLOG: i32 = 4096;
 /// How long to wait after an error of the system before asking it again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the sessions of a gateway have in common.
+/// What the sessions of a gateway have in common: of one configuration, and what outlives it.
+#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) ports: Ports,
+    pub(crate) room: Room,
     pub(crate) sparing: Arc<Sparing>,
+    pub(crate) pool: Pool,
     pub(crate) board: Board,
     /// The rules, where it stands on a router.
     pub(crate) router: Option<Router>,
@@ -43,21 +51,68 @@ pub(crate) struct Shared {
 /// A gateway that listens.
 #[derive(Debug)]
 pub struct Gateway {
-    config: Config,
-    listeners: Vec<TcpListener>,
-    router: Option<Router>,
-    board: Board,
+    current: watch::Sender<Arc<Shared>>,
+    /// Each with the address that it was asked for; none if the seat took it.
+    listeners: Vec<(Option<SocketAddr>, TcpListener)>,
+    orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
     stop: watch::Sender<bool>,
 }
 
-/// Ends a gateway.
-#[derive(Clone, Debug)]
-pub struct Stop(watch::Sender<bool>);
+/// What a running gateway is told.
+#[derive(Debug)]
+enum Order {
+    Reload(Box<Config>, oneshot::Sender<io::Result<()>>),
+    Retire,
+}
 
-impl Stop {
+/// Steers a running gateway.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    current: watch::Receiver<Arc<Shared>>,
+    orders: mpsc::Sender<Order>,
+    stop: watch::Sender<bool>,
+}
+
+impl Handle {
     /// No new sessions, and those there are end with 421. Data connections that flow go on.
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.stop.send_replace(true);
+    }
+
+    /// Whether a configuration is for the place where this one stands: the same router's, or one that
+    /// listens at an address where this listens.
+    #[must_use]
+    pub fn stands_like(&self, config: &Config) -> bool {
+        let own = &self.current.borrow().config;
+        match (&own.seat, &config.seat) {
+            (Seat::Reverse | Seat::Forward, Seat::Reverse | Seat::Forward) => {
+                own.listen.iter().any(|address| config.listen.contains(address))
+            }
+            (own, other) => own == other,
+        }
+    }
+
+    /// Takes another configuration: for new sessions, while the others go on as they began.
+    ///
+    /// # Errors
+    /// An address that cannot be listened at, or that it runs no more; then all stays as it was.
+    pub async fn reload(&self, config: Config) -> io::Result<()> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || io::Error::new(io::ErrorKind::NotConnected, "the seat has ended");
+        self.orders.send(Order::Reload(Box::new(config), answer)).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    /// Whether its last session has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.orders.is_closed()
+    }
+
+    /// Listens no more, and ends once the last session has ended by itself.
+    pub async fn retire(&self) {
+        // It may have ended already.
+        let _: Result<_, _> = self.orders.send(Order::Retire).await;
     }
 }
 
@@ -67,23 +122,31 @@ impl Gateway {
     /// # Errors
     /// The one that cannot be listened at, and why.
     pub fn bind(config: Config, board: Board) -> io::Result<Self> {
-        let (mut listeners, router) = config.seat.take()?;
+        let (taken, router) = config.seat.take()?;
+        let mut listeners: Vec<_> = taken.into_iter().map(|listener| (None, listener)).collect();
         for address in &config.listen {
-            listeners.push(listen(*address)?);
+            listeners.push((Some(*address), listen(*address)?));
         }
-        Ok(Self { config, listeners, router, board, stop: watch::Sender::new(false) })
+        let ports = Ports::new(config.data_ports.clone());
+        let room = Room::new(config.max_sessions, config.max_sessions_per_ip);
+        let (sparing, pool) = (Arc::default(), Pool::default());
+        let shared = Shared { config, ports, room, sparing, pool, board, router };
+        let current = watch::Sender::new(Arc::new(shared));
+        let stop = watch::Sender::new(false);
+        Ok(Self { current, listeners, orders: mpsc::channel(1), stop })
     }
 
     /// The addresses as bound.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        self.listeners.iter().filter_map(|(_, listener)| listener.local_addr().ok()).collect()
     }
 
-    /// What ends it.
+    /// What steers it.
     #[must_use]
-    pub fn stop(&self) -> Stop {
-        Stop(self.stop.clone())
+    pub fn handle(&self) -> Handle {
+        let (current, orders) = (self.current.subscribe(), self.orders.0.clone());
+        Handle { current, orders, stop: self.stop.clone() }
     }
 
     /// On the servers' router, lets control connections through the host's own firewall.
@@ -91,76 +154,164 @@ impl Gateway {
     /// # Errors
     /// The kernel does not do that; then the firewall has to be told of them.
     pub async fn welcome(&self) -> io::Result<()> {
-        match &self.router {
-            Some(router) => seat::welcome(&self.config, router).await,
+        let shared = Arc::clone(&self.current.borrow());
+        match &shared.router {
+            Some(router) => seat::welcome(&shared.config, router).await,
             None => Ok(()),
         }
     }
 
     /// Relays until it is stopped, and until the last session has said so.
     pub async fn run(self) {
-        let room = Room::new(self.config.max_sessions, self.config.max_sessions_per_ip);
-        let ports = Ports::new(self.config.data_ports.clone());
-        let router = self.router;
-        let sparing = Arc::default();
-        let (config, board) = (self.config, self.board);
-        let shared = Arc::new(Shared { config, ports, sparing, board, router });
-        let welcoming = tokio::spawn(seat::keep_open(Arc::clone(&shared)));
-        let (connections, mut arrived) = tokio::sync::mpsc::channel(1);
-        let mut accepting = JoinSet::new();
-        for listener in self.listeners {
-            let connections = connections.clone();
-            accepting.spawn(async move {
-                loop {
-                    match listener.accept().await {
-                        Ok((client, _)) => {
-                            if connections.send(client).await.is_err() {
-                                return;
-                            }
-                        }
-                        Err(error) => {
-                            tracing::warn!(target: "twoport", %error, "a connection was not accepted");
-                            tokio::time::sleep(PAUSE).await;
-                        }
-                    }
-                }
-            });
+        let Self { current, listeners, orders: (_, mut orders), stop } = self;
+        let mut keepers = JoinSet::new();
+        keepers.spawn(seat::keep_open(current.subscribe()));
+        keepers.spawn(health::look_after(current.subscribe()));
+        let (connections, mut arrived) = mpsc::channel(1);
+        let mut doors =
+            Doors { accepting: JoinSet::new(), by_address: HashMap::new(), connections };
+        for (address, listener) in listeners {
+            doors.open(address, listener);
         }
         let mut sessions = JoinSet::new();
-        let mut stop = self.stop.subscribe();
-        loop {
+        let mut stopping = stop.subscribe();
+        let mut is_retired = false;
+        while !(is_retired && sessions.is_empty()) {
             let client = tokio::select! {
                 Some(client) = arrived.recv() => client,
-                () = stopped(&mut stop) => break,
+                () = stopped(&mut stopping) => break,
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
-            };
-            // Else it is gone already.
-            let Ok(peer) = client.peer_addr() else { continue };
-            let place = match room.enter(peer.ip()) {
-                Ok(place) => place,
-                Err(reason) => {
-                    let (reason_id, why) = (reason.id(), reason.describe());
-                    tracing::warn!(target: "twoport", client = %peer.ip(), reason = reason_id, why, "refuse");
-                    let mut bytes = Vec::new();
-                    Reply::why(Code::SERVICE_CLOSING, reason).encode(&mut bytes);
-                    sessions.spawn(async move { farewell(client, &bytes).await });
+                Some(order) = orders.recv() => {
+                    match order {
+                        Order::Reload(config, answer) => {
+                            // Who asked may have gone.
+                            let _: Result<_, _> = answer.send(doors.reload(&current, *config));
+                        }
+                        Order::Retire => {
+                            doors.accepting.shutdown().await;
+                            is_retired = true;
+                        }
+                    }
                     continue;
                 }
             };
-            let (shared, number) = (Arc::clone(&shared), shared.board.number());
-            let stop = self.stop.subscribe();
-            sessions.spawn(async move {
-                session::run(shared, number, client, stop).await;
-                drop(place);
-            });
+            let shared = Arc::clone(&current.borrow());
+            sessions.spawn(arrive(shared, client, stop.subscribe()));
         }
-        accepting.shutdown().await;
+        doors.accepting.shutdown().await;
         while sessions.join_next().await.is_some() {}
-        welcoming.abort();
-        if let Some(router) = &shared.router {
+        keepers.shutdown().await;
+        if let Some(router) = &current.borrow().router {
             router.weigh_anchor();
         }
     }
+}
+
+/// Where clients come in.
+struct Doors {
+    accepting: JoinSet<()>,
+    by_address: HashMap<SocketAddr, AbortHandle>,
+    connections: mpsc::Sender<TcpStream>,
+}
+
+impl Doors {
+    fn open(&mut self, address: Option<SocketAddr>, listener: TcpListener) {
+        let connections = self.connections.clone();
+        let accepting = self.accepting.spawn(async move {
+            loop {
+                match listener.accept().await {
+                    Ok((client, _)) => {
+                        if connections.send(client).await.is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(target: "twoport", %error, "a connection was not accepted");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            }
+        });
+        if let Some(address) = address {
+            self.by_address.insert(address, accepting);
+        }
+    }
+
+    /// Puts another configuration in the place of the current one.
+    fn reload(&mut self, current: &watch::Sender<Arc<Shared>>, config: Config) -> io::Result<()> {
+        let old = Arc::clone(&current.borrow());
+        let is_router = |seat: &Seat| matches!(seat, Seat::Client(_) | Seat::Server(_));
+        if (is_router(&old.config.seat) || is_router(&config.seat))
+            && old.config.seat != config.seat
+        {
+            return Err(io::Error::other("what is taken on a router changes by a restart only"));
+        }
+        let mut fresh = Vec::new();
+        for address in config.listen.iter().filter(|it| !self.by_address.contains_key(it)) {
+            fresh.push((Some(*address), listen(*address)?));
+        }
+        self.by_address.retain(|address, accepting| {
+            let stays = config.listen.contains(address);
+            if !stays {
+                accepting.abort();
+            }
+            stays
+        });
+        for (address, listener) in fresh {
+            self.open(address, listener);
+        }
+        let ports = if old.config.data_ports == config.data_ports {
+            old.ports.clone()
+        } else {
+            Ports::new(config.data_ports.clone())
+        };
+        current.send_replace(Arc::new(Shared {
+            ports,
+            room: old.room.resized(config.max_sessions, config.max_sessions_per_ip),
+            config,
+            sparing: Arc::clone(&old.sparing),
+            pool: old.pool.clone(),
+            board: old.board.clone(),
+            router: old.router.clone(),
+        }));
+        Ok(())
+    }
+}
+
+/// A connection that was accepted: whose it is, and whether there is room for it.
+async fn arrive(shared: Arc<Shared>, client: TcpStream, stop: watch::Receiver<bool>) {
+    // Else it is gone already.
+    let Ok(peer) = client.peer_addr() else { return };
+    let is_balancer =
+        shared.config.trusted_proxies.iter().any(|net| net.contains(&peer.ip().to_canonical()));
+    let told = if is_balancer {
+        match proxy::read_header(&client, proxy::PATIENCE).await {
+            // The balancer's own connection: it looks whether anybody is here.
+            Ok(ends) => ends,
+            Err(reason) => return refuse(&shared, client, peer, reason).await,
+        }
+    } else {
+        None
+    };
+    if shared.config.drain {
+        return refuse(&shared, client, peer, Reason::Draining).await;
+    }
+    match shared.room.enter(proxy::source(told, peer).ip()) {
+        Ok(_place) => {
+            let number = shared.board.number();
+            session::run(Arc::clone(&shared), number, client, told, stop).await;
+        }
+        Err(reason) => refuse(&shared, client, peer, reason).await,
+    }
+}
+
+async fn refuse(shared: &Shared, client: TcpStream, peer: SocketAddr, reason: Reason) {
+    let (id, why) = (reason.id(), reason.describe());
+    tracing::warn!(target: "twoport", client = %peer.ip(), reason = id, why, "refuse");
+    shared.board.tell("refuse", reason);
+    let mut bytes = Vec::new();
+    Reply::why(Code::SERVICE_CLOSING, reason).encode(&mut bytes);
+    farewell(client, &bytes).await;
 }
 
 /// Waits until the gateway is stopped, or is no more.

@@ -22,6 +22,7 @@ use twoport_net::data::dial::{self, From};
 use twoport_net::data::listen::accept_from;
 use twoport_net::data::ports::{Lease, Ports};
 use twoport_net::nft::{Pin, Pinhole, Router};
+use twoport_net::proxy;
 use twoport_net::tls::connect::Guard;
 use twoport_proto::data::is_client;
 use twoport_proto::reason::Reason;
@@ -38,9 +39,13 @@ pub(crate) struct Ends {
     /// The client, and the gateway's own address on its leg.
     pub(crate) client: IpAddr,
     pub(crate) client_local: IpAddr,
+    /// The load balancer through which the client comes, and its data connections, too.
+    pub(crate) client_via: Option<IpAddr>,
     /// The server, and the gateway's own address on its leg.
     pub(crate) server: SocketAddr,
     pub(crate) server_local: IpAddr,
+    /// What data connections to the server begin with.
+    pub(crate) introduction: Option<Vec<u8>>,
     /// The server's address as the client knows it, and the client's as the server does.
     pub(crate) server_seen: IpAddr,
     pub(crate) client_seen: IpAddr,
@@ -273,18 +278,25 @@ async fn join(
     mut closed: oneshot::Receiver<()>,
 ) -> Option<Result<(TcpStream, TcpStream), Reason>> {
     let to_client = |at| ends.dial(at, ends.client_local, ends.server_seen);
-    let to_server = |at| ends.dial(at, ends.server_local, ends.client_seen);
+    let to_server = async |at| {
+        let mut server = ends.dial(at, ends.server_local, ends.client_seen).await?;
+        if let Some(header) = &ends.introduction {
+            server.write_all(header).await.map_err(|_| Reason::DataReset)?;
+        }
+        Ok(server)
+    };
+    let via = ends.client_via;
     let both = |client: Result<TcpStream, Reason>, server: Result<TcpStream, Reason>| {
         Ok((client?, server?))
     };
     let Prepared { hole, client, server } = prepared;
     match (hole.client, hole.server, client, server) {
         (_, Side::Listens(server), Some(door), _) => {
-            let client = guest(door, ends.client, &mut closed).await?;
+            let client = guest(door, ends.client, via, &mut closed).await?;
             Some(both(Ok(client), to_server(server).await))
         }
         (Side::Listens(client), _, _, Some(door)) => {
-            let server = guest(door, ends.server.ip(), &mut closed).await?;
+            let server = guest(door, ends.server.ip(), None, &mut closed).await?;
             Some(both(to_client(client).await, Ok(server)))
         }
         (Side::Listens(client), Side::Listens(server), ..) => {
@@ -292,8 +304,8 @@ async fn join(
             Some(both(client, server))
         }
         (_, _, Some(to_client), Some(to_server)) => {
-            let client = guest(to_client, ends.client, &mut closed).await?;
-            let server = guest(to_server, ends.server.ip(), &mut closed).await?;
+            let client = guest(to_client, ends.client, via, &mut closed).await?;
+            let server = guest(to_server, ends.server.ip(), None, &mut closed).await?;
             Some(Ok((client, server)))
         }
         _ => Some(Err(Reason::LocalError)),
@@ -302,16 +314,33 @@ async fn join(
 
 /// The one who may come through a door, which is no more once somebody has. When it is closed, who
 /// waits in its queue has come in time: a short file is sent and confirmed before anybody looks.
-async fn guest(door: Lease, peer: IpAddr, closed: &mut oneshot::Receiver<()>) -> Option<TcpStream> {
-    tokio::select! {
-        biased;
-        // Its time is the relay's to measure, from each command anew.
-        accepted = accept_from(&door, peer, Duration::MAX) => accepted.ok(),
-        _ = closed => {
-            let waiting = std::iter::from_fn(|| door.accept_now());
-            waiting.into_iter().find(|(_, from)| is_client(from.ip(), peer, false)).map(|(stream, _)| stream)
+async fn guest(
+    door: Lease,
+    peer: IpAddr,
+    via: Option<IpAddr>,
+    closed: &mut oneshot::Receiver<()>,
+) -> Option<TcpStream> {
+    let maker = via.unwrap_or(peer);
+    loop {
+        let stream = tokio::select! {
+            biased;
+            // Its time is the relay's to measure, from each command anew.
+            accepted = accept_from(&door, maker, Duration::MAX) => accepted.ok()?,
+            _ = &mut *closed => {
+                let mut waiting = std::iter::from_fn(|| door.accept_now());
+                waiting.find(|(_, from)| is_client(from.ip(), maker, false))?.0
+            }
+        };
+        if via.is_none() || is_for(&stream, peer).await {
+            return Some(stream);
         }
     }
+}
+
+/// Whether a load balancer has made a connection for this client.
+async fn is_for(stream: &TcpStream, peer: IpAddr) -> bool {
+    let told = proxy::read_header(stream, proxy::PATIENCE).await;
+    matches!(told, Ok(Some(ends)) if is_client(ends.source.ip(), peer, false))
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -6,20 +6,27 @@
 //! front of servers it needs no privileges; on a router it has rules of its own.
 
 mod access;
+mod allow;
 mod board;
 mod carry;
 mod config;
 mod gateway;
+mod health;
 mod hole;
 mod log;
+mod pool;
 mod room;
 mod seat;
 mod session;
 mod upstream;
+mod visitor;
 
 pub use access::{Access, AccessRule};
+pub use allow::{Allow, Who};
 pub use board::{Board, SessionStatus, Status};
-pub use config::{ClientTls, Config};
-pub use gateway::{Gateway, Stop};
+pub use config::{Accounts, ClientTls, Config};
+pub use gateway::{Gateway, Handle};
+pub use pool::{Balance, Health, Proxy, Server};
 pub use seat::{IMPLICIT, Seat, Taken};
-pub use twoport_proto::relay::{Auth, Mode, Names, Policy, Upstream};
+pub use twoport_proto::proxy::Version;
+pub use twoport_proto::relay::{Auth, By, Desk, Mode, Names, Policy, Route, Routes, Upstream};

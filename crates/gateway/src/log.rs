@@ -15,14 +15,14 @@ pub(crate) struct Who {
     pub(crate) session: u64,
     /// The client's address.
     pub(crate) client: SocketAddr,
-    /// The server's address.
-    pub(crate) server: SocketAddr,
+    /// The server's address, once there is one.
+    pub(crate) server: Option<SocketAddr>,
 }
 
 /// Logs a decision: what was refused or ended as a warning.
 pub(crate) fn note(who: &Who, note: &Note) {
     let session = who.session;
-    let (client, server) = (who.client.ip(), who.server);
+    let (client, server) = (who.client.ip(), who.server.map(tracing::field::display));
     let (decision, subject) = (note.decision.word(), note.subject);
     let object = note.object.as_deref().map(escape);
     let object = object.as_deref();
@@ -30,10 +30,10 @@ pub(crate) fn note(who: &Who, note: &Note) {
     let why = note.reason.map(|reason| reason.describe());
     match note.decision {
         Decision::Refuse | Decision::Close => {
-            warn!(target: "twoport", session, %client, %server, subject, object, reason, why, "{decision}");
+            warn!(target: "twoport", session, %client, server, subject, object, reason, why, "{decision}");
         }
         Decision::Rewrite | Decision::Ignore | Decision::Secure | Decision::Pass => {
-            info!(target: "twoport", session, %client, %server, subject, object, reason, why, "{decision}");
+            info!(target: "twoport", session, %client, server, subject, object, reason, why, "{decision}");
         }
     }
 }

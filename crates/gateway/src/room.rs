@@ -30,6 +30,11 @@ impl Room {
         Self { taken: Arc::default(), total, per_client }
     }
 
+    /// The same room with other limits.
+    pub(crate) fn resized(&self, total: usize, per_client: usize) -> Self {
+        Self { taken: Arc::clone(&self.taken), total, per_client }
+    }
+
     /// A place for a client, or why there is none.
     pub(crate) fn enter(&self, client: IpAddr) -> Result<Place, Reason> {
         let client = client.to_canonical();

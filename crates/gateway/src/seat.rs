@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use twoport_net::data::dial::canonical;
@@ -22,10 +23,12 @@ use crate::gateway::{Shared, listen};
 pub const IMPLICIT: u16 = 990;
 
 /// Where a gateway stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seat {
     /// In front of servers, under an address of its own.
     Reverse,
+    /// Where only it may go out: clients say whom they want to reach.
+    Forward,
     /// On the router of the clients' network: what they send to these ports of anybody is taken.
     Client(Taken),
     /// On the router of the servers' network: what is sent to these ports of theirs is taken, and
@@ -34,7 +37,7 @@ pub enum Seat {
 }
 
 /// Which control connections are taken.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     /// The interface by which they come; any.
     pub interface: Option<String>,
@@ -56,7 +59,7 @@ impl Seat {
     /// What the system says.
     pub(crate) fn take(&self) -> io::Result<(Vec<TcpListener>, Option<Router>)> {
         match self {
-            Self::Reverse => Ok((Vec::new(), None)),
+            Self::Reverse | Self::Forward => Ok((Vec::new(), None)),
             Self::Client(taken) => {
                 let (listeners, port) = anywhere()?;
                 Ok((listeners, Some(Router::new(&interception(taken, Some(port)))?)))
@@ -112,7 +115,7 @@ pub(crate) async fn welcome(config: &Config, router: &Router) -> io::Result<()> 
     let mut addresses = own_addresses(taken.interface.as_deref());
     for server in &config.servers {
         // Without an address it has none to be dialled at either.
-        let found = tokio::net::lookup_host(server).await;
+        let found = tokio::net::lookup_host(&server.at).await;
         addresses.extend(found.into_iter().flatten().map(|found| found.ip()));
     }
     for address in addresses {
@@ -124,10 +127,11 @@ pub(crate) async fn welcome(config: &Config, router: &Router) -> io::Result<()> 
 }
 
 /// Does so again and again.
-pub(crate) async fn keep_open(shared: Arc<Shared>) {
-    let Some(router) = &shared.router else { return };
+pub(crate) async fn keep_open(current: watch::Receiver<Arc<Shared>>) {
     loop {
         tokio::time::sleep(EXPECTED / 2).await;
+        let shared = Arc::clone(&current.borrow());
+        let Some(router) = &shared.router else { return };
         // It was said at the start that it cannot be done.
         let _said: io::Result<()> = welcome(&shared.config, router).await;
     }

@@ -4,7 +4,6 @@
 //! It reads no line and knows no verb.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,24 +19,29 @@ use twoport_net::tls::accept;
 use twoport_net::tls::connect::Guard;
 use twoport_net::tls::tickets::{Identity, SessionTls};
 use twoport_proto::code::Code;
+use twoport_proto::proxy;
 use twoport_proto::reason::Reason;
-use twoport_proto::relay::{self, Decision, Effect, HoleId, Input, Leg, Legs, Note, Relay};
+use twoport_proto::relay::{
+    self, Decision, Effect, HoleId, Input, Introduction, Leg, Legs, Mode, Note, Policy, Relay,
+};
 use twoport_proto::reply::Reply;
 use twoport_proto::time::Time;
 
 use crate::board::Entry;
 use crate::gateway::Shared;
-use crate::hole::{Ends, Holes, farewell, lock};
+use crate::hole::{Ends, Holes, lock};
 use crate::log::{self, Who};
-use crate::seat::{self, IMPLICIT};
+use crate::pool::Guest;
+use crate::seat::{self, IMPLICIT, Seat};
 use crate::upstream;
+use crate::visitor::Visitor;
 
 /// How often TCP probes a quiet control connection. Origin: the server's keep-alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// How long a handshake on a control connection may take. Origin: the server's login-timeout is
 /// longer; a handshake is the lesser part of a log-in.
-const HANDSHAKE: Duration = Duration::from_secs(30);
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// How long a transfer may run on after the gateway was told to stop. Origin: supervisors wait ten
 /// seconds for a service to end, and more for those that ask (systemd: 90).
@@ -53,6 +57,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 struct Session {
     /// On the board as long as this is held.
     _entry: Entry,
+    /// Counted at its server as long as this is held.
+    _guest: Option<Guest>,
+    policy: Policy,
     shared: Arc<Shared>,
     who: Who,
     relay: Relay,
@@ -73,40 +80,36 @@ pub(crate) async fn run(
     shared: Arc<Shared>,
     number: u64,
     client: TcpStream,
+    told: Option<proxy::Ends>,
     stop: watch::Receiver<bool>,
 ) {
-    // Else it is gone already.
-    let Ok(address) = client.peer_addr() else { return };
-    let Ok(local) = client.local_addr() else { return };
-    let taken = if shared.router.is_some() { seat::meant(&client) } else { None };
-    let meant = taken.unwrap_or(local);
-    if !shared.config.access.permits(address.ip(), meant.ip()) {
-        let reason = Reason::ClientForbidden;
-        let note = Note {
-            decision: Decision::Refuse,
-            subject: "session",
-            reason: Some(reason),
-            object: None,
-        };
-        shared.board.note(&note);
-        log::note(&Who { session: number, client: address, server: meant }, &note);
-        let mut bytes = Vec::new();
-        Reply::why(Code::SERVICE_CLOSING, reason).encode(&mut bytes);
-        return farewell(client, &bytes).await;
+    let Ok(mut visitor) = visitor(shared, number, client, told) else { return };
+    let config = &visitor.shared.config;
+    // Where a client says later whom it wants to reach, it is asked then.
+    let is_meant = config.seat != Seat::Forward;
+    if is_meant && !config.access.permits(visitor.who.client.ip(), visitor.meant.ip()) {
+        let reason = Some(Reason::ClientForbidden);
+        let (decision, subject) = (Decision::Refuse, "session");
+        let note = Note { decision, subject, reason, object: None };
+        visitor.shared.board.note(&note);
+        log::note(&visitor.who, &note);
+        return visitor.send_away(Reason::ClientForbidden).await;
     }
-    let is_implicit = shared.config.client_tls.is_some() && meant.port() == IMPLICIT;
-    let connected = upstream::connect(&shared, address.ip(), meant).await;
-    let (server, host) = match connected {
-        Ok(connected) => connected,
-        Err(error) => {
-            tracing::warn!(target: "twoport", session = number, client = %address.ip(), %error, "no server");
-            let mut bytes = Vec::new();
-            Reply::why(Code::SERVICE_CLOSING, Reason::ServerBusy).encode(&mut bytes);
-            return farewell(client, &bytes).await;
-        }
+    let is_implicit = config.client_tls.is_some() && visitor.meant.port() == IMPLICIT;
+    let chosen = match config.desk.clone() {
+        Some(desk) => match visitor.receive(desk, is_implicit, stop.clone()).await {
+            Some(chosen) => Some(chosen),
+            None => return,
+        },
+        None => None,
     };
-    match Session::new(shared, number, (client, meant), server, host) {
-        Ok(mut session) => match session.begin(is_implicit).await {
+    let (wish, introduction) = chosen.unzip();
+    let upstream = match upstream::connect(&visitor, wish.as_ref()).await {
+        Ok(upstream) => upstream,
+        Err(reason) => return visitor.send_away(reason).await,
+    };
+    match Session::new(visitor, upstream) {
+        Ok(mut session) => match session.begin(is_implicit, introduction).await {
             Ok(()) => session.serve(stop).await,
             Err(reason) => session.close(reason).await,
         },
@@ -116,25 +119,33 @@ pub(crate) async fn run(
     }
 }
 
+/// A client that has connected, and whom it meant to reach.
+fn visitor(
+    shared: Arc<Shared>,
+    number: u64,
+    client: TcpStream,
+    told: Option<proxy::Ends>,
+) -> io::Result<Visitor> {
+    let taken = if shared.router.is_some() { seat::meant(&client) } else { None };
+    let client = ControlStream::new(client, KEEP_ALIVE)?.on_behalf_of(told);
+    let meant = taken.unwrap_or_else(|| client.local());
+    let who = Who { session: number, client: client.peer(), server: None };
+    let tls = match &shared.config.client_tls {
+        Some(tls) => {
+            let identity = Identity::random().map_err(io::Error::other)?;
+            Some(tls.binder.bind(identity, &tls.config))
+        }
+        None => None,
+    };
+    Ok(Visitor { shared, who, client, meant, tls })
+}
+
 impl Session {
-    fn new(
-        shared: Arc<Shared>,
-        number: u64,
-        (client, meant): (TcpStream, SocketAddr),
-        server: TcpStream,
-        host: String,
-    ) -> io::Result<Self> {
-        let server = ControlStream::new(server, KEEP_ALIVE)?;
-        let client = ControlStream::new(client, KEEP_ALIVE)?;
-        let who = Who { session: number, client: client.peer(), server: server.peer() };
-        let tls = match &shared.config.client_tls {
-            Some(tls) => {
-                let identity = Identity::random().map_err(io::Error::other)?;
-                Some(tls.binder.bind(identity, &tls.config))
-            }
-            None => None,
-        };
-        let entry = shared.board.enter(number, who.client, who.server);
+    fn new(visitor: Visitor, upstream: upstream::Upstream) -> io::Result<Self> {
+        let Visitor { shared, who, client, meant, tls } = visitor;
+        let server = ControlStream::new(upstream.stream, KEEP_ALIVE)?;
+        let who = Who { server: Some(server.peer()), ..who };
+        let entry = shared.board.enter(who.session, who.client, server.peer());
         let client_seen = match &shared.router {
             Some(router) => router.seen(server.local(), server.peer()),
             None => server.local(),
@@ -145,9 +156,14 @@ impl Session {
             router: shared.router.clone(),
             ports: shared.ports.clone(),
             client: client.peer().ip(),
-            client_local: client.local().ip(),
+            client_local: client.own().ip(),
+            client_via: Some(client.maker()).filter(|maker| *maker != client.peer().ip()),
             server: server.peer(),
             server_local: server.local().ip(),
+            introduction: upstream
+                .header
+                .filter(|header| header.on_data)
+                .map(|header| header.bytes),
             accept: tls.as_ref().map(|tls| Arc::clone(&tls.receiving)),
             connect: Mutex::new(None),
             private: Mutex::new(Legs::default()),
@@ -159,16 +175,23 @@ impl Session {
         let (sender, used) = mpsc::unbounded_channel();
         let holes = Holes::new(Arc::clone(&ends), sender);
         let legs = relay::Ends { client: client.peer(), server: server.peer() };
-        let relay = Relay::new(legs, Legs::default(), shared.config.policy.clone());
+        let mut policy = shared.config.policy.clone();
+        if upstream.is_told {
+            // It takes the client for its peer, and would not connect to the gateway.
+            policy.mode = Mode::Passive;
+        }
+        let relay = Relay::new(legs, Legs::default(), policy.clone());
         Ok(Self {
             _entry: entry,
+            _guest: upstream.guest,
+            policy,
             shared,
             who,
             relay,
             client,
             server,
             tls,
-            host,
+            host: upstream.host,
             ends,
             holes,
             used,
@@ -177,15 +200,26 @@ impl Session {
         })
     }
 
-    /// TLS from the first byte, on both legs.
-    async fn begin(&mut self, is_implicit: bool) -> Result<(), Reason> {
-        if is_implicit {
+    /// TLS from the first byte, on the legs that have it; and what the client has said already.
+    async fn begin(
+        &mut self,
+        is_implicit: bool,
+        introduction: Option<Introduction>,
+    ) -> Result<(), Reason> {
+        let legs = relay::Ends { client: self.client.peer(), server: self.server.peer() };
+        let policy = self.policy.clone();
+        if let Some(introduction) = introduction {
+            let is_private = self.server.peer().port() == IMPLICIT;
+            if is_private {
+                self.secure(Leg::Server).await?;
+            }
+            self.relay = Relay::introduced(legs, introduction, is_private, policy);
+        } else if is_implicit {
             self.secure(Leg::Server).await?;
             self.secure(Leg::Client).await?;
             let both = Legs { client: true, server: true };
             *lock(&self.ends.private) = both;
-            let legs = relay::Ends { client: self.client.peer(), server: self.server.peer() };
-            self.relay = Relay::new(legs, both, self.shared.config.policy.clone());
+            self.relay = Relay::new(legs, both, policy);
         }
         Ok(())
     }
@@ -250,7 +284,7 @@ impl Session {
     async fn heard(&mut self, leg: Leg, bytes: &[u8], has_ended: bool) {
         if leg == Leg::Server && self.greeting_expected && !bytes.is_empty() {
             self.greeting_expected = false;
-            self.shared.sparing.greets(self.who.server, bytes);
+            self.shared.sparing.greets(self.server.peer(), bytes);
         }
         if !bytes.is_empty() {
             self.input(Input::Bytes(leg, bytes)).await;
@@ -327,7 +361,7 @@ impl Session {
             }
             Leg::Server => {
                 let host = self.shared.config.server_name.as_ref().unwrap_or(&self.host);
-                let versions = self.shared.sparing.versions(self.who.server);
+                let versions = self.shared.sparing.versions(self.server.peer());
                 let guard = Guard::new(host, &self.shared.config.trust, None, versions)
                     .map_err(|error| error.reason)?;
                 *lock(&self.ends.connect) = Some(guard.clone());
@@ -337,7 +371,7 @@ impl Session {
         if leg == Leg::Server
             && secured.as_ref().is_err_and(|error| error.reason == Reason::TlsVersion)
         {
-            self.shared.sparing.forget(self.who.server);
+            self.shared.sparing.forget(self.server.peer());
         }
         secured.map_err(|error| error.reason)
     }

@@ -1,20 +1,29 @@
-//! Which server a client gets: always the same one while it can be reached, else the next.
+//! Connects a client's session to its server: the one of its wish, or the first of a group that can be
+//! reached.
 //!
-//! It looks into no command: the choice is made before the first one.
+//! Whose turn it is in a group is decided in [`pool`](crate::pool).
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Mutex;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use twoport_net::tls::connect::Versions;
+use twoport_proto::proxy;
+use twoport_proto::reason::Reason;
+use twoport_proto::relay::Wish;
 
+use crate::allow::may;
+use crate::config::Config;
 use crate::gateway::Shared;
+use crate::health;
 use crate::hole::lock;
+use crate::pool::Guest;
 use crate::seat::{self, IMPLICIT, Seat};
+use crate::visitor::Visitor;
 
 /// Servers with which TLS 1.2 is spoken: they give few tickets of TLS 1.3, a session of which is
 /// resumed once for each ticket, and refuse data connections that resume none. A session of TLS 1.2
@@ -46,67 +55,147 @@ impl Sparing {
     }
 }
 
-/// A connection to whom the client `meant`, or where that is this host to one of its servers, and the name under which its certificate is looked for.
+/// A server that is connected.
+pub(crate) struct Upstream {
+    pub(crate) stream: TcpStream,
+    /// The name under which its certificate is looked for.
+    pub(crate) host: String,
+    /// Whether it was told who the client is.
+    pub(crate) is_told: bool,
+    /// What it was told.
+    pub(crate) header: Option<Header>,
+    /// Its place among those that share the clients.
+    pub(crate) guest: Option<Guest>,
+}
+
+/// The PROXY header of a session.
+pub(crate) struct Header {
+    pub(crate) bytes: Vec<u8>,
+    /// Whether data connections begin with it, too.
+    pub(crate) on_data: bool,
+}
+
+impl Upstream {
+    const fn of(stream: TcpStream, host: String) -> Self {
+        Self { stream, host, is_told: false, header: None, guest: None }
+    }
+}
+
+/// The server that a client is meant for: by its wish, by the address that it dialled through a
+/// router, or one of those that share the clients.
 ///
 /// # Errors
-/// None of them can be reached: what the last one said.
-pub(crate) async fn connect(
-    shared: &Shared,
-    client: IpAddr,
-    meant: SocketAddr,
-) -> io::Result<(TcpStream, String)> {
-    let servers = &shared.config.servers;
-    let seen = match &shared.config.seat {
-        Seat::Reverse => None,
-        Seat::Client(_) | Seat::Server(_) => Some(client.to_canonical()),
+/// There is none that may be, or can be, reached.
+pub(crate) async fn connect(visitor: &Visitor, wish: Option<&Wish>) -> Result<Upstream, Reason> {
+    let (session, client) = (visitor.who.session, visitor.who.client.ip());
+    let connected = match wish {
+        Some(Wish::Server { host, port }) => forward(visitor, host, *port).await,
+        Some(Wish::Group(group)) => of_group(visitor, group).await,
+        None => directly(visitor).await,
     };
+    connected.map_err(|(reason, error)| {
+        let id = reason.id();
+        tracing::warn!(target: "twoport", session, %client, %error, reason = id, "no server");
+        reason
+    })
+}
+
+/// What the client hears, and what the log does.
+type Failure = (Reason, io::Error);
+
+const fn busy(error: io::Error) -> Failure {
+    (Reason::ServerBusy, error)
+}
+
+/// Nothing was said: what the client has dialled counts.
+async fn directly(visitor: &Visitor) -> Result<Upstream, Failure> {
+    let (shared, meant) = (&visitor.shared, visitor.meant);
     if let Some(v4) = shared.config.nat64.and_then(|prefix| embedded(prefix, meant.ip())) {
         let target = SocketAddr::new(v4.into(), meant.port());
-        return Ok((dial(shared, target, None).await?, v4.to_string()));
+        let stream = dial(shared, target, None).await.map_err(busy)?;
+        return Ok(Upstream::of(stream, v4.to_string()));
     }
     if shared.router.is_some() && !seat::is_own(meant.ip()) {
-        return Ok((dial(shared, meant, seen).await?, meant.ip().to_string()));
+        let stream = dial(shared, meant, seen(visitor)).await.map_err(busy)?;
+        return Ok(Upstream::of(stream, meant.ip().to_string()));
     }
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "no server is configured");
-    let mut turn: Vec<&String> = in_turn(servers, client).collect();
+    of_group(visitor, "").await
+}
+
+/// The address that servers see; none where it is the gateway's.
+fn seen(visitor: &Visitor) -> Option<IpAddr> {
+    match &visitor.shared.config.seat {
+        Seat::Reverse | Seat::Forward => None,
+        Seat::Client(_) | Seat::Server(_) => Some(visitor.who.client.ip().to_canonical()),
+    }
+}
+
+/// The first server of a group that can be reached.
+async fn of_group(visitor: &Visitor, group: &str) -> Result<Upstream, Failure> {
+    let Shared { config, pool, .. } = &*visitor.shared;
+    let client = visitor.who.client;
+    let mut failure =
+        io::Error::new(io::ErrorKind::NotFound, "no server is configured, or all drain");
+    let mut turn = pool.turn(&config.servers, group, client.ip(), config.balance);
     // Between two families everything has to be relayed.
-    turn.sort_by_key(|server| is_foreign(server, client));
+    turn.sort_by_key(|server| is_foreign(&server.at, client.ip()));
     for server in turn {
-        match connect_one(shared, server, meant.port(), seen).await {
-            Ok(stream) => return Ok((stream, host(server).to_owned())),
+        // Counted before it is dialled: those who come at the same time see it.
+        let guest = pool.enter(&server.at);
+        let mut connected = connect_one(visitor, &server.at).await;
+        health::met(&visitor.shared, &server.at, &connected);
+        let ends = proxy::Ends { source: client, destination: visitor.meant };
+        let header = server
+            .proxy
+            .map(|it| Header { bytes: proxy::header(it.version, Some(ends)), on_data: it.on_data });
+        if let (Ok(stream), Some(header)) = (&mut connected, &header) {
+            let written = stream.write_all(&header.bytes).await;
+            connected = written.and(connected);
+        }
+        match connected {
+            Ok(stream) => {
+                let host = host(&server.at).to_owned();
+                let (is_told, guest) = (header.is_some(), Some(guest));
+                return Ok(Upstream { stream, host, is_told, header, guest });
+            }
             Err(error) => {
-                tracing::warn!(target: "twoport", server, %error, "the server cannot be reached");
+                let at = &server.at;
+                tracing::warn!(target: "twoport", server = at, %error, "the server cannot be reached");
                 failure = error;
             }
+        }
+    }
+    Err(busy(failure))
+}
+
+async fn connect_one(visitor: &Visitor, server: &str) -> io::Result<TcpStream> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for mut address in tokio::net::lookup_host(server).await? {
+        // Who begins with TLS wants the server's port for that.
+        if visitor.meant.port() == IMPLICIT && visitor.shared.config.desk.is_none() {
+            address.set_port(IMPLICIT);
+        }
+        match dial(&visitor.shared, address, seen(visitor)).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
         }
     }
     Err(failure)
 }
 
-/// The servers, beginning with the one that the client's address falls upon.
-fn in_turn(servers: &[String], client: IpAddr) -> impl Iterator<Item = &String> {
-    let mut hasher = DefaultHasher::new();
-    client.to_canonical().hash(&mut hasher);
-    let count = u64::try_from(servers.len()).unwrap_or(u64::MAX).max(1);
-    let first = usize::try_from(hasher.finish() % count).unwrap_or_default();
-    servers.iter().cycle().skip(first).take(servers.len())
-}
-
-async fn connect_one(
-    shared: &Shared,
-    server: &str,
-    dialled: u16,
-    seen: Option<IpAddr>,
-) -> io::Result<TcpStream> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for mut address in tokio::net::lookup_host(server).await? {
-        // Who begins with TLS wants the server's port for that.
-        if dialled == IMPLICIT {
-            address.set_port(IMPLICIT);
-        }
-        match dial(shared, address, seen).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
+/// The server that a client has named, if it may go there.
+async fn forward(visitor: &Visitor, host: &str, port: u16) -> Result<Upstream, Failure> {
+    let (shared, client) = (&visitor.shared, visitor.who.client.ip());
+    let Config { allow, access, .. } = &shared.config;
+    let is_open =
+        |address: &SocketAddr| may(allow, host, *address) && access.permits(client, address.ip());
+    let found = tokio::net::lookup_host((host, port)).await.map_err(busy)?;
+    let none = io::Error::new(io::ErrorKind::PermissionDenied, "none of its addresses is allowed");
+    let mut failure = (Reason::DestinationRefused, none);
+    for address in found.filter(is_open) {
+        match dial(shared, address, None).await {
+            Ok(stream) => return Ok(Upstream::of(stream, host.to_owned())),
+            Err(error) => failure = busy(error),
         }
     }
     Err(failure)
@@ -150,16 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_keeps_its_server_and_has_all_others_behind_it() {
-        let servers: Vec<String> = ["a:21", "b:21", "c:21"].map(String::from).into();
-        let turn = |client: &str| -> Vec<&str> {
-            in_turn(&servers, client.parse().unwrap()).map(String::as_str).collect()
-        };
-        assert_eq!(turn("192.0.2.1"), turn("::ffff:192.0.2.1"));
-        let firsts: std::collections::BTreeSet<&str> =
-            (0..64).filter_map(|n| turn(&format!("192.0.2.{n}")).first().copied()).collect();
-        assert_eq!(firsts.len(), 3, "every server has clients");
-        assert_eq!(turn("192.0.2.9").len(), 3);
+    fn a_host_is_found_before_its_port() {
         assert_eq!(
             (host("[2001:db8::1]:21"), host("ftp.example:2121")),
             ("2001:db8::1", "ftp.example")

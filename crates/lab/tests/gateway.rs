@@ -17,7 +17,8 @@ use twoport_client::{
     Trust, Url,
 };
 use twoport_gateway::{
-    Access, Auth, Board, ClientTls, Config, Gateway, Policy, Seat, Stop, Upstream,
+    Access, Auth, Balance, Board, ClientTls, Config, Gateway, Handle, Health, Policy, Seat,
+    Server as Behind, Upstream,
 };
 use twoport_lab::foreign::clients::{
     Client as Foreign, Mode as ForeignMode, Outcome as Foreigner, Security as ForeignTls, Site,
@@ -36,7 +37,7 @@ const MODES: [Mode; 4] = [Mode::Epsv, Mode::Pasv, Mode::Eprt, Mode::Port];
 
 struct Running {
     address: SocketAddr,
-    stop: Stop,
+    stop: Handle,
     task: JoinHandle<()>,
 }
 
@@ -53,7 +54,19 @@ fn start(server: &Server, policy: Policy, paper: Option<&Paper>, first_port: u16
     let config = Config {
         seat: Seat::Reverse,
         listen: vec![(HOST, 0).into()],
-        servers: vec![server.address.to_string()],
+        servers: vec![Behind {
+            at: server.address.to_string(),
+            group: String::new(),
+            proxy: None,
+            drain: false,
+        }],
+        desk: None,
+        balance: Balance::Address,
+        health: Health { interval: None, fall: 3, rise: 2 },
+        drain: false,
+        trusted_proxies: Vec::new(),
+        allow: Vec::new(),
+        accounts: None,
         access: Access::default(),
         policy,
         rate_limit: None,
@@ -68,7 +81,7 @@ fn start(server: &Server, policy: Policy, paper: Option<&Paper>, first_port: u16
         idle_timeout: Duration::from_secs(60),
     };
     let gateway = Gateway::bind(config, Board::default()).unwrap();
-    let (address, stop) = (*gateway.addresses().first().unwrap(), gateway.stop());
+    let (address, stop) = (*gateway.addresses().first().unwrap(), gateway.handle());
     Running { address, stop, task: tokio::spawn(gateway.run()) }
 }
 

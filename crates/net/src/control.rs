@@ -150,6 +150,12 @@ impl ControlStream {
         self.socket.as_ref().and_then(Stream::peer_certificate)
     }
 
+    /// The name that a client asked for in the handshake.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        self.socket.as_ref().and_then(Stream::server_name)
+    }
+
     /// Appends what came to `bytes`; 0 is the end. May be dropped at any time, nothing is lost, and
     /// no buffer is held while nothing comes.
     ///

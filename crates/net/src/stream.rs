@@ -52,6 +52,18 @@ impl Stream {
         }
     }
 
+    /// The name that a client asked for in the handshake (RFC 6066 §3).
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::Tls(tls) => match &**tls {
+                TlsStream::Server(tls) => tls.get_ref().1.server_name(),
+                TlsStream::Client(_) => None,
+            },
+            Self::Plain(_) => None,
+        }
+    }
+
     /// The connection beneath, to ask the kernel about it.
     #[must_use]
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -4,6 +4,8 @@
 //! It trusts nobody: who may send such a header is decided before. Names of sections are those of
 //! HAProxy's `proxy-protocol.txt`.
 
+use alloc::format;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
 
@@ -138,6 +140,63 @@ where
     })
 }
 
+/// A version of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// A line of text (§2.1).
+    Line,
+    /// Binary (§2.2).
+    Binary,
+}
+
+/// The header that says whose connection it is; without ends, that it is the own one (a health
+/// check).
+#[must_use]
+pub fn header(version: Version, ends: Option<Ends>) -> Vec<u8> {
+    match version {
+        Version::Line => text_header(ends),
+        Version::Binary => binary_header(ends),
+    }
+}
+
+fn text_header(ends: Option<Ends>) -> Vec<u8> {
+    let Some(Ends { source, destination }) = ends else { return b"PROXY UNKNOWN\r\n".to_vec() };
+    let (from, to) = same_family(source.ip(), destination.ip());
+    let family = if from.is_ipv4() { "TCP4" } else { "TCP6" };
+    let (source, destination) = (source.port(), destination.port());
+    format!("PROXY {family} {from} {to} {source} {destination}\r\n").into_bytes()
+}
+
+fn binary_header(ends: Option<Ends>) -> Vec<u8> {
+    let Some(Ends { source, destination }) = ends else {
+        return [&SIGNATURE[..], &[0x20, 0, 0, 0]].concat();
+    };
+    let ports = [source.port().to_be_bytes(), destination.port().to_be_bytes()].concat();
+    let body = |from: &[u8], to: &[u8]| [from, to, &ports[..]].concat();
+    let (family, size, body) = match same_family(source.ip(), destination.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => (0x11, 12, body(&from.octets(), &to.octets())),
+        (from, to) => (0x21, 36, body(&mapped(from).octets(), &mapped(to).octets())),
+    };
+    [&SIGNATURE[..], &[0x21, family, 0, size], &body[..]].concat()
+}
+
+/// Both in the family of IPv6 where one of them is.
+fn same_family(from: IpAddr, to: IpAddr) -> (IpAddr, IpAddr) {
+    let (from, to) = (from.to_canonical(), to.to_canonical());
+    if from.is_ipv4() == to.is_ipv4() {
+        (from, to)
+    } else {
+        (mapped(from).into(), mapped(to).into())
+    }
+}
+
+const fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
+}
+
 /// Bytes that are an address.
 trait IntoAddress {
     fn into_address(self) -> IpAddr;
@@ -227,6 +286,26 @@ mod tests {
         }
         assert_eq!(parse(&v2(0x21, 0x11, &body[..11])), Err(NoHeader));
         assert_eq!(parse(&v2(0x21, 0x11, &[0; 5000])), Err(NoHeader));
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for version in [Version::Line, Version::Binary] {
+            for (source, destination) in [
+                ("192.0.2.7:50000", "192.0.2.1:21"),
+                ("[2001:db8::7]:50000", "[2001:db8::1]:21"),
+                ("192.0.2.7:50000", "[2001:db8::1]:21"),
+            ] {
+                let bytes = header(version, Some(ends(source, destination)));
+                let read = parse(&bytes).unwrap().unwrap();
+                let told = read.ends.unwrap();
+                let canonical = told.source.ip().to_canonical();
+                assert_eq!(SocketAddr::new(canonical, told.source.port()), source.parse().unwrap());
+                assert_eq!(told.destination, destination.parse().unwrap());
+                assert_eq!(read.length, bytes.len());
+            }
+            assert_eq!(parse(&header(version, None)).unwrap().unwrap().ends, None);
+        }
     }
 
     #[test]

@@ -151,6 +151,12 @@ reasons! {
         "It came too late, or its session chose another way meanwhile. The client asks again with EPSV or PASV.";
     DataUnreachable "data-unreachable" "The client's data address cannot be reached"
         "The network reports no way to the address in PORT or EPRT. Use passive mode (EPSV or PASV).";
+    DestinationMissing "destination-missing" "The gateway needs to know the server: log in as USER name@host"
+        "It is a forward proxy: the server stands behind the user name, as in `USER ann@ftp.example.com`, or in `OPEN ftp.example.com` before it.";
+    DestinationRefused "destination-refused" "The gateway lets nobody connect to this server"
+        "Without --allow these are ports 21 and 990 of all addresses but the own host and link-local ones. Name networks, hosts or ports with --allow.";
+    Draining "draining" "The gateway takes no new sessions"
+        "It is being emptied by its owner (drain in its configuration). Try again later, or another gateway.";
     EprtMalformed "eprt-malformed" "Invalid EPRT format"
         "EPRT takes |protocol|address|port|, such as |1|192.0.2.7|50021| (RFC 2428 §2).";
     EpsvAll "epsv-all" "Not allowed after EPSV ALL"
@@ -321,6 +327,8 @@ reasons! {
         "The account's own root stays where it is.";
     RootNotRenamable "root-not-renamable" "Can't rename home directory"
         "The account's own root stays where it is.";
+    RouteUnknown "route-unknown" "No server is behind this name"
+        "No route of the gateway fits the name of HOST, of the TLS handshake or of USER. Check the name, or add a route; one for `user:*` takes everybody.";
     RouterSilent "router-silent" "No router answers to PCP, NAT-PMP or UPnP"
         "Port mappings need a router that offers one of them; it is often switched off. Switch it on there, or forward the ports by hand and name the outer address.";
     ServerBusy "server-busy" "The server has too many connections"
@@ -379,6 +387,10 @@ reasons! {
         "TYPE takes A, A N, I and L 8.";
     UnknownCommand "unknown-command" "Command not understood"
         "No RFC that this server follows has this verb. HELP lists what there is.";
+    UpstreamDown "upstream-down" "The server fails its health checks"
+        "It could not be reached, or greeted otherwise than with 220, as often as health-fall says. It gets no sessions until it answers again.";
+    UpstreamUp "upstream-up" "The server answers its health checks again"
+        "It gets sessions again.";
     UserFirst "user-first" "Login with USER first"
         "PASS must follow USER (RFC 959 §4.1.1).";
     Utf8Always "utf8-always" "Always in UTF8 mode"

@@ -100,11 +100,30 @@ impl Relay {
         if block.code.class() == Class::Completion {
             self.progress = self.progress.max(Progress::ExpectUser);
         }
+        if self.introduction.is_some() {
+            return self.met(block);
+        }
         if self.client_waits && self.policy.upstream == Upstream::Always {
             self.greeting = Some(block);
             return self.ask_tls();
         }
         self.write(Leg::Client, block.bytes);
+    }
+
+    /// The server has greeted, where the client was greeted by the gateway: what it has said meanwhile
+    /// is said now, under TLS where that is the policy.
+    fn met(&mut self, block: Block) {
+        if block.code.class() != Class::Completion {
+            self.write(Leg::Client, block.bytes);
+            return self.stop();
+        }
+        let is_wanted = match self.policy.upstream {
+            Upstream::Always => true,
+            Upstream::Offered | Upstream::Required => self.tls.client,
+            Upstream::Off => false,
+        };
+        self.greeting = Some(block);
+        if is_wanted && !self.tls.server { self.ask_tls() } else { self.go_on() }
     }
 
     /// The server listens: a door for the client, or for the relay itself.

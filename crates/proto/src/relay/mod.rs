@@ -9,7 +9,9 @@ mod commands;
 mod effect;
 mod hole;
 mod lines;
+mod lobby;
 mod policy;
+mod route;
 mod rules;
 mod secure;
 
@@ -27,7 +29,9 @@ use crate::time::Time;
 
 pub use self::effect::{Decision, Effect, Input, Leg, Note};
 pub use self::hole::{Doors, Hole, HoleId, LIFETIME, Side};
+pub use self::lobby::{Desk, Heard, Introduction, Lobby, Task, Wish};
 pub use self::policy::{Auth, Mode, Policy, Upstream};
+pub use self::route::{By, Called, Route, Routes, destination};
 pub use self::rules::Names;
 
 /// Who is at the two ends, as the gateway sees them.
@@ -77,6 +81,8 @@ pub struct Relay {
     pending: VecDeque<Pending>,
     /// A line of the client that waits until no reply is outstanding.
     held: Option<Vec<u8>>,
+    /// What the client has said before there was a server, until that has greeted.
+    introduction: Option<Introduction>,
     /// The greeting, held until the server's leg is under TLS.
     greeting: Option<Block>,
     /// What must happen before any other line of either leg is read.
@@ -149,6 +155,7 @@ enum Pending {
 #[derive(Clone, Copy, Debug)]
 enum Own {
     Auth,
+    Host,
     Pbsz,
     Prot,
 }
@@ -181,6 +188,7 @@ impl Relay {
             replies: Blocks::default(),
             pending: VecDeque::from([Pending::Greeting]),
             held: None,
+            introduction: None,
             greeting: None,
             halt: None,
             client_waits,
@@ -194,6 +202,25 @@ impl Relay {
             now: Time::ZERO,
             effects: VecDeque::new(),
         }
+    }
+
+    /// A relay for a client that was in a [`Lobby`]: it has been greeted, and what it has said is said
+    /// to the server once that greets, too. `server_tls`: the server's leg is under TLS from the start.
+    #[must_use]
+    pub fn introduced(
+        ends: Ends,
+        introduction: Introduction,
+        server_tls: bool,
+        policy: Policy,
+    ) -> Self {
+        let tls = Legs { client: introduction.tls, server: server_tls };
+        let mut relay = Self::new(ends, tls, policy);
+        relay.private.client = introduction.private;
+        relay.effects.push_back(Effect::Protect(relay.private));
+        relay.client_waits = true;
+        relay.client.push(&introduction.lines);
+        relay.introduction = Some(introduction);
+        relay
     }
 
     /// Takes one input.

@@ -70,6 +70,8 @@ impl Relay {
                 self.effects.push_back(Effect::Secure(Leg::Server));
             }
             Own::Auth => self.without_server(),
+            // The client was answered by the gateway; a server without HOST has one host.
+            Own::Host => {}
             Own::Pbsz => self.pass(b"PROT P\r\n".to_vec(), Pending::Own(Own::Prot)),
             Own::Prot => {
                 let server = code.class() == Class::Completion;
@@ -86,6 +88,9 @@ impl Relay {
             return self.end(Reason::TlsUnavailable);
         }
         self.note(Note::why(Decision::Ignore, "AUTH", Reason::TlsUnavailable));
+        if self.introduction.is_some() {
+            return self.go_on();
+        }
         self.client_waits = false;
         self.begin_client();
     }
@@ -116,7 +121,9 @@ impl Relay {
             }
             Leg::Server => {
                 self.tls.server = true;
+                let is_asked = self.private.client || self.policy.upstream == Upstream::Always;
                 match self.greeting {
+                    Some(_) if self.introduction.is_some() && !is_asked => self.go_on(),
                     // The client may know nothing of TLS: the relay asks for private data itself.
                     Some(_) => self.pass(b"PBSZ 0\r\n".to_vec(), Pending::Own(Own::Pbsz)),
                     None => self.begin_client(),
@@ -126,10 +133,15 @@ impl Relay {
     }
 
     /// The server's leg is ready: the client hears the greeting.
-    fn go_on(&mut self) {
+    pub(super) fn go_on(&mut self) {
         self.client_waits = false;
-        if let Some(greeting) = self.greeting.take() {
+        let introduction = self.introduction.take();
+        let is_awaited = introduction.as_ref().is_none_or(|said| said.awaits_greeting);
+        if let Some(greeting) = self.greeting.take().filter(|_| is_awaited) {
             self.write(Leg::Client, greeting.bytes);
+        }
+        if let Some(host) = introduction.and_then(|said| said.host) {
+            self.pass(host, Pending::Own(Own::Host));
         }
     }
 

@@ -142,6 +142,9 @@ pub const fn code(reason: Reason) -> Code {
         | R::ControlClosing
         | R::ControlRefused
         | R::DataAddressForeign
+        | R::DestinationMissing
+        | R::DestinationRefused
+        | R::Draining
         | R::ExternalAddressUnknown
         | R::FinalReplyEarly
         | R::FinalReplyMissing
@@ -165,12 +168,15 @@ pub const fn code(reason: Reason) -> Code {
         | R::ReplyMissing
         | R::ReplyTooLong
         | R::RestartRefused
+        | R::RouteUnknown
         | R::RouterSilent
         | R::ServerBusy
         | R::CertificateChanged
         | R::CertificateNotPinned
         | R::ProtectionAssumed
         | R::ProtectionRefused
-        | R::TlsRefused => Code::LOCAL_ERROR,
+        | R::TlsRefused
+        | R::UpstreamDown
+        | R::UpstreamUp => Code::LOCAL_ERROR,
     }
 }

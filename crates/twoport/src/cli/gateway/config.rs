@@ -15,10 +15,11 @@ use twoport_server::config::problem::Problem;
 use twoport_server::config::value::Value as _;
 
 use super::rules;
+use super::servers;
 use super::words::Words;
 
 /// The port of FTP (RFC 959 §8).
-const PORT: u16 = 21;
+pub(super) const PORT: u16 = 21;
 
 /// Sessions at a time. Origin: each has two files and 12 kB (measured); twice what one box was asked to hold.
 const MAX_SESSIONS: usize = 10_000;
@@ -34,14 +35,22 @@ const DATA_PORTS: &str = "61000-65535";
 /// # Errors
 /// The first thing that is wrong with it.
 pub(super) fn config(words: &Words) -> Result<Config, Problem> {
-    let servers: Vec<String> = words.texts("server").map(with_port).collect();
+    let servers = servers::servers(words)?;
     let client_tls = client_tls(words)?;
     let seat = seat(words, client_tls.is_some())?;
     if servers.is_empty() && matches!(seat, Seat::Reverse) {
         return Err(words.wrong("server", "no server", "name at least one as HOST:PORT"));
     }
+    of_this_seat(words, &seat)?;
     Ok(Config {
         listen: listen(words, &seat)?,
+        desk: servers::desk(words, &seat, &servers)?,
+        balance: servers::balance(words),
+        health: servers::health(words, &servers)?,
+        drain: words.is_set("drain"),
+        trusted_proxies: servers::trusted_proxies(words)?.0,
+        allow: servers::allow(words)?,
+        accounts: servers::accounts(words)?,
         seat,
         servers,
         access: rules::access(words)?,
@@ -59,6 +68,21 @@ pub(super) fn config(words: &Words) -> Result<Config, Problem> {
         // Origin: three times the server's idle-timeout: the server ends what idles, not the gateway.
         idle_timeout: Duration::from_secs(900),
     })
+}
+
+/// Whether nothing was said that is of no use in a seat.
+fn of_this_seat(words: &Words, seat: &Seat) -> Result<(), Problem> {
+    let (foreign, remedy): (&[&str], _) = match seat {
+        Seat::Forward => (&["server", "route"], "clients name their servers in this seat"),
+        Seat::Reverse => (&["allow", "account-file"], "they belong to --seat forward"),
+        Seat::Client(_) | Seat::Server(_) => {
+            (&["allow", "account-file", "route"], "on a router clients have dialled their servers")
+        }
+    };
+    match foreign.iter().find(|key| words.word(key).is_some()) {
+        Some(key) => Err(words.wrong(key, "it is of no use in this seat", remedy)),
+        None => Ok(()),
+    }
 }
 
 /// What passes, and how.
@@ -104,9 +128,10 @@ fn seat(words: &Words, has_certificate: bool) -> Result<Seat, Problem> {
     let (seat, foreign) = match words.word("seat") {
         Some("client") => (Seat::Client(taken("lan")), "wan"),
         Some("server") => (Seat::Server(taken("wan")), "lan"),
+        Some("forward") => (Seat::Forward, "lan"),
         _ => (Seat::Reverse, "lan"),
     };
-    let seatless = matches!(seat, Seat::Reverse) && words.word("wan").is_some();
+    let seatless = matches!(seat, Seat::Reverse | Seat::Forward) && words.word("wan").is_some();
     let both = ["lan", "wan"].iter().all(|interface| words.word(interface).is_some());
     if (words.word(foreign).is_some() && !both) || seatless {
         let key = if seatless { "wan" } else { foreign };
@@ -128,7 +153,7 @@ fn ports(words: &Words) -> Result<Vec<u16>, Problem> {
 
 fn listen(words: &Words, seat: &Seat) -> Result<Vec<SocketAddr>, Problem> {
     let mut listen = addresses(words, "listen")?;
-    if matches!(seat, Seat::Reverse) {
+    if matches!(seat, Seat::Reverse | Seat::Forward) {
         listen.extend(ports(words)?.into_iter().flat_map(everywhere));
         if listen.is_empty() {
             listen.extend(everywhere(PORT));
@@ -212,10 +237,4 @@ fn data_ports(words: &Words) -> Result<RangeInclusive<u16>, Problem> {
         words.wrong("data-ports", wrong.what, wrong.remedy)
     };
     Ok(Ports::read(text, Path::new("")).map_err(wrong)?.range())
-}
-
-/// The server with its port: 21 unless it says another.
-fn with_port(server: &str) -> String {
-    let behind_brackets = server.rsplit(']').next().unwrap_or(server);
-    if behind_brackets.contains(':') { server.to_owned() } else { format!("{server}:{PORT}") }
 }

@@ -5,14 +5,16 @@
 mod config;
 pub(crate) mod file;
 mod rules;
+mod seats;
+mod servers;
 mod status;
 mod words;
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::ArgMatches;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use twoport_gateway::{Board, Config, Gateway};
@@ -23,6 +25,7 @@ use super::exit::Exit;
 use super::output::{data, line_on_stderr};
 use super::serve::raise_open_files;
 use super::{Failure, Outcome, log};
+use seats::{Seats, Signals};
 use words::{LOG_FORMAT, Words};
 
 /// Where the configuration comes from.
@@ -52,7 +55,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Outcome {
     raise_open_files();
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::here(format!("the system gives no threads: {error}")))?;
-    runtime.block_on(relay(configs))
+    runtime.block_on(relay(source, configs))
 }
 
 /// What is wrong with a file, before a gateway reads it.
@@ -95,9 +98,10 @@ fn refused(problems: &Problems) -> Failure {
     })
 }
 
-async fn relay(configs: Vec<Config>) -> Outcome {
+async fn relay(source: Source, configs: Vec<Config>) -> Outcome {
     let board = Board::default();
-    let servers: Vec<String> = configs.iter().flat_map(|config| config.servers.clone()).collect();
+    let servers = configs.iter().flat_map(|config| &config.servers);
+    let servers: Vec<String> = servers.map(|server| server.at.clone()).collect();
     let mut gateways = Vec::new();
     for config in configs {
         let gateway = Gateway::bind(config, board.clone()).map_err(|error| {
@@ -105,32 +109,23 @@ async fn relay(configs: Vec<Config>) -> Outcome {
         })?;
         gateways.push(gateway);
     }
-    let no_signals = |error| Failure::here(format!("the system gives no signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    for gateway in &gateways {
-        if let Err(error) = gateway.welcome().await {
-            let advice = "let control connections in by the host's own firewall";
-            tracing::warn!(target: "twoport", %error, "{advice}");
-        }
-    }
+    let signals = Signals::new()
+        .map_err(|error| Failure::here(format!("the system gives no signals: {error}")))?;
     let addresses = gateways.iter().flat_map(Gateway::addresses);
     let listen: Vec<String> = addresses.map(|address| address.to_string()).collect();
     let (listen, servers) = (listen.join(" "), servers.join(" "));
+    let mut seats = Seats {
+        board: board.clone(),
+        handles: Vec::new(),
+        retired: Vec::new(),
+        running: JoinSet::new(),
+    };
+    for gateway in gateways {
+        seats.begin(gateway).await;
+    }
     tracing::info!(target: "twoport", listen, servers, "ready");
     status::answer(board);
-    let stops: Vec<_> = gateways.iter().map(Gateway::stop).collect();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        for stop in stops {
-            stop.stop();
-        }
-    });
-    let mut running: JoinSet<()> = gateways.into_iter().map(Gateway::run).collect();
-    while running.join_next().await.is_some() {}
+    seats.obey(signals, Arc::new(source)).await;
     tracing::info!(target: "twoport", "stopped");
     Ok(Exit::Done)
 }

@@ -1,0 +1,122 @@
+//! The seats that run, and the signals that they obey: SIGHUP reads the file again, SIGTERM and Ctrl-C
+//! end them.
+//!
+//! What a file says is in [`file`](super::file).
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+
+use twoport_gateway::{Board, Config, Gateway, Handle};
+use twoport_server::config::problem::Problems;
+
+use super::Source;
+
+/// What a gateway is told from outside.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// The seats of a process.
+pub(super) struct Seats {
+    pub(super) board: Board,
+    pub(super) handles: Vec<Handle>,
+    /// Those that have only sessions left.
+    pub(super) retired: Vec<Handle>,
+    pub(super) running: JoinSet<()>,
+}
+
+impl Seats {
+    pub(super) async fn begin(&mut self, gateway: Gateway) {
+        if let Err(error) = gateway.welcome().await {
+            let advice = "let control connections in by the host's own firewall";
+            tracing::warn!(target: "twoport", %error, "{advice}");
+        }
+        self.handles.push(gateway.handle());
+        self.running.spawn(gateway.run());
+    }
+
+    /// Until the last seat has ended.
+    pub(super) async fn obey(&mut self, mut signals: Signals, source: Arc<Source>) {
+        loop {
+            tokio::select! {
+                ended = self.running.join_next() => if ended.is_none() {
+                    return;
+                },
+                _ = signals.hang_up.recv() => self.reload(Arc::clone(&source)).await,
+                _ = signals.terminate.recv() => self.stop(),
+                _ = signals.interrupt.recv() => self.stop(),
+            }
+        }
+    }
+
+    fn stop(&self) {
+        for handle in self.handles.iter().chain(&self.retired) {
+            handle.stop();
+        }
+    }
+
+    /// Reads the file again; one with mistakes changes nothing.
+    async fn reload(&mut self, source: Arc<Source>) {
+        let read = tokio::task::spawn_blocking(move || source.resolve()).await;
+        match read {
+            Ok(Ok((configs, _))) => self.take(configs).await,
+            Ok(Err(Problems(problems))) => {
+                for problem in &problems {
+                    tracing::error!(target: "twoport", "{problem}; the old configuration stays");
+                }
+            }
+            Err(error) => tracing::error!(target: "twoport", %error, "the old configuration stays"),
+        }
+    }
+
+    /// Each configuration goes to the seat that stands where it is for; seats without any retire.
+    async fn take(&mut self, configs: Vec<Config>) {
+        let mut rest = std::mem::take(&mut self.handles);
+        let mut is_whole = true;
+        let mut fresh = Vec::new();
+        for config in configs {
+            match rest.iter().position(|handle| handle.stands_like(&config)) {
+                Some(at) => {
+                    let handle = rest.swap_remove(at);
+                    if let Err(error) = handle.reload(config).await {
+                        is_whole = false;
+                        tracing::error!(target: "twoport", %error, "a seat stays as it was");
+                    }
+                    self.handles.push(handle);
+                }
+                None => fresh.push(config),
+            }
+        }
+        self.retired.retain(|handle| !handle.has_ended());
+        for handle in rest {
+            handle.retire().await;
+            self.retired.push(handle);
+        }
+        for config in fresh {
+            match Gateway::bind(config, self.board.clone()) {
+                Ok(gateway) => self.begin(gateway).await,
+                Err(error) => {
+                    is_whole = false;
+                    tracing::error!(target: "twoport", %error, "a new seat cannot begin");
+                }
+            }
+        }
+        if is_whole {
+            tracing::info!(target: "twoport", "the configuration was read again");
+        }
+    }
+}
