@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -43,6 +44,8 @@ pub struct ControlStream {
     /// The end on this machine, which a load balancer's client does not see.
     own: SocketAddr,
     maker: IpAddr,
+    /// Made for the first upload.
+    outlook: Option<Outlook>,
 }
 
 impl ControlStream {
@@ -59,7 +62,14 @@ impl ControlStream {
         let keep_alive = TcpKeepalive::new().with_time(keep_alive).with_interval(keep_alive);
         options.set_tcp_keepalive(&keep_alive)?;
         options.set_out_of_band_inline(true)?;
-        Ok(Self { socket: Some(socket.into()), local, peer, own: local, maker: peer.ip() })
+        Ok(Self {
+            socket: Some(socket.into()),
+            local,
+            peer,
+            own: local,
+            maker: peer.ip(),
+            outlook: None,
+        })
     }
 
     /// The client's end of a connection that was made through a proxy.
@@ -179,10 +189,15 @@ impl ControlStream {
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn outlook(&self) -> io::Result<Outlook> {
+    pub fn outlook(&mut self) -> io::Result<Outlook> {
+        if let Some(known) = &self.outlook {
+            return Ok(known.clone());
+        }
         let socket =
             self.socket.as_ref().and_then(Stream::fd).ok_or(io::ErrorKind::NotConnected)?;
-        Ok(Outlook(rustix::io::fcntl_dupfd_cloexec(socket, 0)?))
+        let outlook = Outlook(Arc::new(rustix::io::fcntl_dupfd_cloexec(socket, 0)?));
+        self.outlook = Some(outlook.clone());
+        Ok(outlook)
     }
 
     /// Waits until the peer has closed its end. Nothing is read.
@@ -255,8 +270,8 @@ impl ControlStream {
 }
 
 /// Sees whether a control connection has news, on any thread.
-#[derive(Debug)]
-pub struct Outlook(OwnedFd);
+#[derive(Clone, Debug)]
+pub struct Outlook(Arc<OwnedFd>);
 
 impl Outlook {
     /// As [`ControlStream::has_news`].

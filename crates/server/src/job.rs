@@ -220,7 +220,9 @@ fn reading(
 ) -> (Outcome, Opened) {
     let left = source.size().saturating_sub(offset);
     let size = length.map_or(left, |length| length.min(left));
-    let reading = Reading::new(source, length, ascii);
+    // What grows is sent as long as it was. (What the kernel makes up while it is read says 0.)
+    let wanted = if source.size() > 0 { Some(size) } else { length };
+    let reading = Reading::new(source, wanted, ascii);
     let outcome = Outcome::Opened { size: (!ascii).then_some(size), name: None };
     (outcome, Opened::Read(reading))
 }
@@ -253,7 +255,7 @@ fn writing(
     let storage = std::sync::Arc::clone(&world.storage);
     (
         Outcome::Opened { size: None, name },
-        Opened::Write(Writing { storage, path, how, ascii, medium }),
+        Opened::Write(Writing { storage, path, how, ascii, medium, careful: world.careful }),
     )
 }
 

@@ -9,11 +9,14 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{Level, enabled, info, warn};
 
 use twoport_proto::server::{Decision, Note};
 use twoport_proto::text::escape;
 use twoport_proto::time::{Civil, Timestamp};
+
+/// Where the lines about sessions come from.
+pub const SESSIONS: &str = "twoport::session";
 
 /// Who a line is about.
 #[derive(Clone, Debug)]
@@ -30,6 +33,9 @@ pub struct Who {
 
 /// Logs a decision: refusals by the server's limits and broken transfers as warnings.
 pub fn note(who: &Who, note: &Note) {
+    if !note.decision.is_trouble() && !enabled!(target: SESSIONS, Level::INFO) {
+        return;
+    }
     let session = who.session;
     let peer = tracing::field::display(who.peer);
     let user = who.user.as_deref();
@@ -40,13 +46,10 @@ pub fn note(who: &Who, note: &Note) {
     let reason = note.reason.map(|reason| reason.id());
     let why = note.reason.map(|reason| reason.describe());
     let bytes = note.bytes;
-    match note.decision {
-        Decision::Break | Decision::Close | Decision::Ignore => {
-            warn!(target: "twoport", session, peer, user, subject, object, bytes, reason, why, "{decision}");
-        }
-        Decision::LogIn | Decision::Refuse | Decision::Change | Decision::Complete => {
-            info!(target: "twoport", session, peer, user, subject, object, bytes, reason, why, "{decision}");
-        }
+    if note.decision.is_trouble() {
+        warn!(target: SESSIONS, session, peer, user, subject, object, bytes, reason, why, "{decision}");
+    } else {
+        info!(target: SESSIONS, session, peer, user, subject, object, bytes, reason, why, "{decision}");
     }
 }
 

@@ -184,6 +184,7 @@ impl Serving {
             owners: Arc::clone(&self.owners),
             listing_limit: self.config.limits.listing_limit,
             ascii_size_limit: self.config.limits.ascii_size_limit.0,
+            careful: self.config.storage.durable,
             today: clock::today,
         };
         let mut worlds = self.worlds.lock().unwrap_or_else(PoisonError::into_inner);

@@ -39,7 +39,7 @@ use crate::accounts::certificate::Shown;
 use crate::config::listener::Door;
 use crate::job;
 use crate::limits::Place;
-use crate::log::{self, Transferred, Who};
+use crate::log::{self, SESSIONS, Transferred, Who};
 use crate::serving::Serving;
 use crate::transfer::Opened;
 use crate::world::World;
@@ -184,7 +184,7 @@ impl Driver {
     fn tls_failed(&self, error: &TlsError) -> Reason {
         if let Some(source) = &error.source {
             let (session, peer) = (self.who.session, self.who.peer);
-            tracing::info!(target: "twoport", session, %peer, error = %source, "TLS failed");
+            tracing::info!(target: SESSIONS, session, %peer, error = %source, "TLS failed");
         }
         error.reason
     }
@@ -283,8 +283,8 @@ impl Driver {
                 self.job = work::log_in(ticket, Arc::clone(&self.serving), user, password);
             }
             (Job::Listen(_), _) => {
-                let (guard, round_trip) = (self.guard(), self.control.round_trip());
-                let tls = self.control.is_tls();
+                let (guard, tls) = (self.guard(), self.control.is_tls());
+                let round_trip = || self.control.round_trip();
                 match self.channel.listen(ticket, &self.serving, guard, round_trip, tls) {
                     Ok(outcome) => self.inputs.push_back(Input::Done(ticket, outcome)),
                     Err(turn) => {

@@ -114,6 +114,8 @@ pub struct Writing {
     pub ascii: bool,
     /// What is written to, as far as is known.
     pub medium: Medium,
+    /// Whether the end of the data is waited with.
+    pub careful: bool,
 }
 
 impl Writing {
@@ -134,6 +136,7 @@ impl Writing {
         let decoder = self.ascii.then(Decoder::new);
         Receiving {
             medium: self.medium,
+            least: if self.careful { SETTLING } else { Duration::ZERO },
             target: Some(self),
             sink: None,
             decoder,
@@ -158,6 +161,9 @@ const SETTLING: Duration = Duration::from_millis(5);
 /// work on 2 cores a killed client was seen to get no core for more than 5 ms between its two closes.
 const SETTLING_LONG: (u32, Duration) = (16, Duration::from_millis(50));
 
+/// Shorter than that nothing is waited. Origin: the clock of the runtime ticks in ms.
+const TICK: Duration = Duration::from_millis(1);
+
 /// A file on its way in. Dropped before it is committed or kept, it leaves nothing.
 pub struct Receiving {
     /// There until it is opened.
@@ -169,6 +175,8 @@ pub struct Receiving {
     /// When the first bytes came; the transfer, if none have.
     began: Time,
     flushing: Duration,
+    /// How long the end of the data is waited with at least.
+    least: Duration,
     news: Option<Outlook>,
     /// Whether the end of the data is known to be that of the file.
     is_settled: bool,
@@ -191,7 +199,8 @@ impl Receiving {
         }
         let took = clock::now().since(self.began).saturating_sub(self.flushing);
         let (part, longest) = SETTLING_LONG;
-        (took / part).clamp(SETTLING, longest).saturating_sub(self.flushing)
+        let whole = (took / part).clamp(self.least, longest).saturating_sub(self.flushing);
+        if whole < TICK { Duration::ZERO } else { whole }
     }
 
     /// Whether it is the file already.
@@ -277,7 +286,7 @@ impl pump::Sink for Receiving {
 
     fn hesitates(&mut self) -> Duration {
         let is_settled = std::mem::replace(&mut self.is_settled, true);
-        if is_settled { Duration::ZERO } else { SETTLING }
+        if is_settled { Duration::ZERO } else { self.least }
     }
 
     fn is_at_once(&self) -> bool {

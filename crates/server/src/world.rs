@@ -25,6 +25,9 @@ pub struct World {
     pub listing_limit: u32,
     /// The biggest file that is read to find its size in TYPE A, in bytes.
     pub ascii_size_limit: u64,
+    /// Whether the end of an upload in clear is waited with until a killed client would have closed
+    /// its control connection, too. Not where uploads are not made durable either.
+    pub careful: bool,
     /// The date of today, for the year in listings.
     pub today: fn() -> Timestamp,
 }

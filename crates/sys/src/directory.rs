@@ -129,14 +129,14 @@ impl Directory {
         Ok(rustix::fs::openat(&self.0, name.as_bytes(), flags, OWNER_ONLY)?.into())
     }
 
-    /// A new, empty file without a name, for its owner only: it vanishes with the process, unless
-    /// [`Directory::link_unnamed`] names it.
+    /// A new, empty file without a name, with `mode` less the process's umask: it vanishes with the
+    /// process, unless [`Directory::link_unnamed`] names it.
     ///
     /// # Errors
     /// `EOPNOTSUPP` on file systems that have no such files (NFS, most of FUSE, FAT).
-    pub fn create_unnamed(&self) -> Result<File> {
+    pub fn create_unnamed(&self, mode: u32) -> Result<File> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        match rustix::fs::openat(&self.0, c".", flags, OWNER_ONLY) {
+        match rustix::fs::openat(&self.0, c".", flags, Mode::from_raw_mode(mode)) {
             // What a kernel or file system that ignores the flag sees is a directory to be written.
             Err(Errno::ISDIR | Errno::INVAL) => Err(Errno::OPNOTSUPP),
             opened => Ok(opened?.into()),
@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn an_unnamed_file_gets_a_name_once() {
         let (directory, held) = held();
-        let mut file = match held.create_unnamed() {
+        let mut file = match held.create_unnamed(0o600) {
             Err(Errno::OPNOTSUPP) => return eprintln!("skipped: no unnamed files here"),
             created => created.unwrap(),
         };

@@ -9,7 +9,7 @@
 )]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -158,6 +158,27 @@ fn the_server_says_ready_reloads_and_stops_in_good_order() {
     let log = served.log();
     assert!(log.lines().all(|line| line.starts_with("{\"timestamp\"")), "{log}");
     assert!(!log.contains("se-cret") && !served.url.contains("se-cret"), "{log}");
+}
+
+/// What is told of sessions, by the default and by less.
+#[test]
+fn the_log_tells_every_decision_or_only_trouble() {
+    for (level, tells) in [("info", true), ("warn", false)] {
+        let served = Served::new(&["--log-level", level]);
+        fs::write(served.dir.path().join("srv/x"), "x").unwrap();
+        served.logs("ready");
+        assert_eq!(served.run(&["get", &served.url("x"), "-"]), (0, "x".to_owned()));
+        // A session that says HTTP is closed, and that is trouble.
+        let (_, address) = served.url.rsplit_once('@').unwrap();
+        let mut web = std::net::TcpStream::connect(address.trim_end_matches('/')).unwrap();
+        web.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        served.logs("WARN close");
+        let log = served.log();
+        assert_eq!(log.contains("INFO login"), tells, "{log}");
+        assert_eq!(log.contains("INFO complete"), tells, "{log}");
+        served.signal(Signal::TERM);
+        served.logs("stopped");
+    }
 }
 
 #[test]

@@ -98,6 +98,7 @@ impl Machine {
             owners: Arc::new(Owners::default()),
             listing_limit: ledger.listing_limit,
             ascii_size_limit: ledger.ascii_size_limit,
+            careful: true,
             today,
         };
         let mut machine = Self {

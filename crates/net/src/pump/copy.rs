@@ -14,6 +14,7 @@ use super::{CHUNK, Progress, PumpError, Sink, Source, blocking, data_error, dire
 use crate::stream::{Detached, Stream};
 use rustix::event::PollFlags;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::yield_now;
 
 /// How a turn ended.
 enum End {
@@ -262,6 +263,10 @@ fn fill(stream: &mut Detached, space: &mut [u8]) -> (usize, Result<bool, Error>)
 /// ticks in ms.
 const GATHERING: Duration = Duration::from_millis(1);
 
+/// How often the runtime's others have their turn before a timer is set for that. Origin: most ends
+/// are there at the second; a timer wakes a thread.
+const GLANCES: usize = 2;
+
 /// The first bytes after a pause, waited for where it costs nothing, with what comes right behind.
 /// What ends the transfer is an error here.
 pub(super) async fn first<E>(
@@ -273,6 +278,16 @@ pub(super) async fn first<E>(
     mut cancel: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(), Result<bool, PumpError<E>>> {
     next(stream, chunk, most, stall, progress, cancel.as_mut()).await?;
+    for _ in 0..GLANCES {
+        if chunk.len() >= most {
+            return Ok(());
+        }
+        yield_now().await;
+        let mut glance = pin!(next(stream, chunk, most, stall, progress, cancel.as_mut()));
+        if let Poll::Ready(end) = poll_fn(|cx| Poll::Ready(glance.as_mut().poll(cx))).await {
+            end?;
+        }
+    }
     let gathered = tokio::time::timeout(GATHERING, async {
         while chunk.len() < most {
             next(stream, chunk, most, stall, progress, cancel.as_mut()).await?;
@@ -322,8 +337,10 @@ async fn read_chunk<E>(
             Poll::Ready(read) => read.map_err(data_error)?,
         };
     }
-    // The own end of TLS and of TCP; a peer that is gone already has no use for them.
-    let _: Result<(), Error> = stream.shutdown().await;
+    if stream.is_tls() {
+        // The own end; a peer that is gone already has no use for it. In clear, closing says it.
+        let _: Result<(), Error> = stream.shutdown().await;
+    }
     Ok(false)
 }
 

@@ -65,6 +65,15 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// Whether something went wrong, or somebody.
+    #[must_use]
+    pub const fn is_trouble(self) -> bool {
+        match self {
+            Self::Break | Self::Close | Self::Ignore => true,
+            Self::LogIn | Self::Refuse | Self::Change | Self::Complete => false,
+        }
+    }
+
     /// The word in logs and metrics.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -100,7 +100,7 @@ F:15:17: passive-ports: \"2000-1000\" is not a range of ports; write two ports f
 F:16:18: public-address: \"203.0.113\" is not an address to announce; write an IP address such as \"203.0.113.7\", a name, or \"auto\"; or for some clients \"10.0.0.0/8=10.0.0.10\"
 F:18:10: listen: \"localhost:21\" is not an address with a port; write an address and a port such as \"0.0.0.0:2121\" or \"[::]:2121\", or \"auto\"
 F:20:14: log-format: it is a number; write \"human\" or \"json\"
-F:21:1: colour: unknown key in [log]; the keys are log-format, xferlog
+F:21:1: colour: unknown key in [log]; the keys are log-format, log-level, xferlog
 F:22:2: colours: unknown section; the sections are server, accounts, data, tls, limits, timeouts, storage, log, account, listener";
     assert_eq!(said(text), expected);
 }

@@ -97,6 +97,16 @@ pub enum OpenFirewall {
     Pcp,
 }
 
+/// What the log tells of sessions. What concerns the server itself is always told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Every decision.
+    #[default]
+    Info,
+    /// What was broken off or closed, and what went wrong.
+    Warn,
+}
+
 /// What a line of the log looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -225,4 +235,5 @@ words! {
         "off" Off, "optional" Optional, "required" Required,
     }
     LogFormat { "\"human\" or \"json\"" "human" Human, "json" Json, }
+    LogLevel { "\"info\" or \"warn\"" "info" Info, "warn" Warn, }
 }

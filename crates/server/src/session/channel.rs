@@ -135,7 +135,7 @@ impl Channel {
         ticket: Ticket,
         serving: &Serving,
         guard: Guard<Identity>,
-        round_trip: Option<Duration>,
+        round_trip: impl FnOnce() -> Option<Duration>,
         tls: bool,
     ) -> Result<Outcome, Slot> {
         self.learn();
@@ -158,7 +158,7 @@ impl Channel {
                 Ok(self.offer(port))
             }
             Some(Err(error)) => Ok(unopened(&error)),
-            None => Err(self.share(ticket, serving, guard, round_trip)),
+            None => Err(self.share(ticket, serving, guard, round_trip())),
         }
     }
 

@@ -78,7 +78,7 @@ impl Control {
     }
 
     /// A way to see news while nobody reads; none where that cannot be had, or lines wait already.
-    pub(super) fn outlook(&self) -> Option<Outlook> {
+    pub(super) fn outlook(&mut self) -> Option<Outlook> {
         self.stream.outlook().ok().filter(|_| self.read.is_empty() && self.lines.is_empty())
     }
 

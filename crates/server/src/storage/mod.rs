@@ -192,8 +192,6 @@ pub trait Sink: Send {
 /// What an upload came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// The length of the whole file now.
-    pub size: u64,
     /// Whether there was a file of that name before.
     pub replaced: bool,
 }

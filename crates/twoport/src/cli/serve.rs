@@ -27,7 +27,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Outcome {
     let source = Source::new(matches)?;
     let (config, warnings) = source.resolve().map_err(|problems| refused(&problems))?;
     let (accounts, more) = Accounts::load(&config).map_err(|problems| refused(&problems))?;
-    log::start(config.log.log_format);
+    log::start(config.log.log_format, config.log.log_level);
     warnings.iter().chain(&more).for_each(log::warning);
     raise_open_files();
     let runtime = tokio::runtime::Runtime::new()

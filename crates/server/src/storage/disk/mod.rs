@@ -245,7 +245,8 @@ impl Storage for Disk {
     }
 
     fn check_upload(&self, path: &VirtualPath, how: Upload) -> Result<Medium> {
-        self.plan(path, how).map(|plan| plan.medium()).during(Operation::BeginUpload)
+        let plan = self.plan(path, how).and_then(|plan| plan.ask().map(|()| plan));
+        plan.map(|plan| plan.medium()).during(Operation::BeginUpload)
     }
 
     fn check_upload_at_once(&self, path: &VirtualPath, how: Upload) -> Option<Medium> {

@@ -55,6 +55,16 @@ impl Plan {
             | Self::InPlace { place, .. } => medium(&place.directory),
         }
     }
+
+    /// Asks whether the kernel would let it happen, without doing anything.
+    pub(super) fn ask(&self) -> Result<(), Reason> {
+        match self {
+            Self::Fresh { place, .. } | Self::Continue { place, .. } => {
+                Ok(place.directory.may_change()?)
+            }
+            Self::InPlace { place, .. } => Ok(place.directory.may_write(&place.name)?),
+        }
+    }
 }
 
 fn medium(directory: &Directory) -> Medium {
@@ -73,21 +83,25 @@ impl Disk {
         }
         match (how, old) {
             (Upload::Unique | Upload::Replace { overwrite: false }, Some(_)) => Err(Reason::Exists),
-            (Upload::Unique | Upload::Replace { overwrite: false }, None) => fresh(place, false),
+            (Upload::Unique | Upload::Replace { overwrite: false }, None) => {
+                Ok(Plan::Fresh { place, overwrite: false })
+            }
             (Upload::Replace { overwrite: true } | Upload::Resume { offset: 0 }, Some(_)) => {
                 // The rename at the end would not ask whether the old file may be written.
                 place.directory.may_write(&place.name)?;
-                fresh(place, true)
+                Ok(Plan::Fresh { place, overwrite: true })
             }
             (Upload::Replace { overwrite: true } | Upload::Resume { offset: 0 }, None) => {
-                fresh(place, true)
+                Ok(Plan::Fresh { place, overwrite: true })
             }
             (Upload::Resume { offset }, old) => self.resume(place, old, offset),
-            (Upload::Append, Some(old)) => in_place(place, Purpose::Append, old.size),
-            (Upload::Append, None) => match self.kept(&place, None)? {
-                Some((kept, offset)) => go_on(place, kept, offset),
-                None => fresh(place, true),
-            },
+            (Upload::Append, Some(old)) => {
+                Ok(Plan::InPlace { place, purpose: Purpose::Append, offset: old.size })
+            }
+            (Upload::Append, None) => Ok(match self.kept(&place, None)? {
+                Some((kept, offset)) => Plan::Continue { place, kept, offset },
+                None => Plan::Fresh { place, overwrite: true },
+            }),
         }
     }
 
@@ -120,9 +134,11 @@ impl Disk {
 
     fn resume(&self, place: Place, old: Option<Metadata>, offset: u64) -> Result<Plan, Reason> {
         match (self.kept(&place, old)?, old) {
-            (Some((kept, size)), _) if offset <= size => go_on(place, kept, offset),
+            (Some((kept, size)), _) if offset <= size => Ok(Plan::Continue { place, kept, offset }),
             (Some((_, size)), _) => Err(Reason::BeyondEnd { offset, size }),
-            (None, Some(old)) if offset <= old.size => in_place(place, Purpose::Write, offset),
+            (None, Some(old)) if offset <= old.size => {
+                Ok(Plan::InPlace { place, purpose: Purpose::Write, offset })
+            }
             (None, Some(old)) => Err(Reason::BeyondEnd { offset, size: old.size }),
             (None, None) => Err(Reason::NotFound),
         }
@@ -145,21 +161,6 @@ impl Disk {
         let usable = is_ours(&metadata) && metadata.size > 0 && !out_of_date;
         Ok(usable.then_some((kept, metadata.size)))
     }
-}
-
-fn fresh(place: Place, overwrite: bool) -> Result<Plan, Reason> {
-    place.directory.may_change()?;
-    Ok(Plan::Fresh { place, overwrite })
-}
-
-fn go_on(place: Place, kept: Name, offset: u64) -> Result<Plan, Reason> {
-    place.directory.may_change()?;
-    Ok(Plan::Continue { place, kept, offset })
-}
-
-fn in_place(place: Place, purpose: Purpose, offset: u64) -> Result<Plan, Reason> {
-    place.directory.may_write(&place.name)?;
-    Ok(Plan::InPlace { place, purpose, offset })
 }
 
 /// Only regular files are transferred: a FIFO would hang, a device would act.

@@ -21,6 +21,10 @@ struct Temporary {
     disk: Disk,
     place: Place,
     file: File,
+    /// Its mode and its owner, as they were made.
+    own: Metadata,
+    /// What is done to it waits for no disk.
+    in_memory: bool,
     /// Its hidden name, while it has one.
     name: Option<Name>,
     overwrite: bool,
@@ -43,12 +47,8 @@ impl Disk {
         match plan {
             Plan::Fresh { place, overwrite } => {
                 self.forget_kept(&place)?;
-                let (file, name) = self.temporary(&place.directory)?;
-                let disk = self.clone();
-                let (spent, flushed) = (false, false);
-                let fresh = Temporary { disk, place, file, name, overwrite, spent, flushed };
-                fresh.lock();
-                Ok(Box::new(fresh))
+                let (file, own, name) = self.temporary(&place.directory)?;
+                Ok(Box::new(self.part(place, file, own, name, overwrite)))
             }
             Plan::Continue { place, kept, offset } => self.go_on(place, &kept, offset),
             Plan::InPlace { place, purpose, offset } => self.in_place(&place, purpose, offset),
@@ -63,16 +63,13 @@ impl Disk {
             renamed => renamed?,
         }
         let file = place.directory.open(&live, Purpose::Update)?;
-        let (disk, name) = (self.clone(), Some(live));
-        let (overwrite, spent, flushed) = (true, false, false);
-        let mut part = Temporary { disk, place, file, name, overwrite, spent, flushed };
-        part.lock();
-        let metadata = file::metadata(&part.file)?;
-        if !is_ours(&metadata) {
+        let own = file::metadata(&file)?;
+        let mut part = self.part(place, file, own, Some(live), true);
+        if !is_ours(&own) {
             return Err(Reason::NotFound);
         }
-        if offset > metadata.size {
-            return Err(Reason::BeyondEnd { offset, size: metadata.size });
+        if offset > own.size {
+            return Err(Reason::BeyondEnd { offset, size: own.size });
         }
         file::truncate(&part.file, offset)?;
         part.file.seek(SeekFrom::Start(offset))?;
@@ -96,30 +93,54 @@ impl Disk {
         Ok(Box::new(InPlace { file, appends, durable: self.options().durable }))
     }
 
-    fn temporary(&self, directory: &Directory) -> Result<(File, Option<Name>), Reason> {
-        if self.options().temporaries == Temporaries::Unnamed && self.can_name(directory)? {
-            match directory.create_unnamed() {
+    fn part(
+        &self,
+        place: Place,
+        file: File,
+        own: Metadata,
+        name: Option<Name>,
+        overwrite: bool,
+    ) -> Temporary {
+        let in_memory = file::is_in_memory(&file);
+        if name.is_some() {
+            lock(&file);
+        }
+        let (disk, spent, flushed) = (self.clone(), false, false);
+        Temporary { disk, place, file, own, in_memory, name, overwrite, spent, flushed }
+    }
+
+    fn temporary(&self, directory: &Directory) -> Result<(File, Metadata, Option<Name>), Reason> {
+        if self.options().temporaries == Temporaries::Unnamed {
+            let mode = self.options().file_mode;
+            match directory.create_unnamed(mode) {
                 Err(Errno::OPNOTSUPP) => {}
                 created => {
                     let file = created?;
-                    // Now, so that nothing has to be flushed again at the end. Nobody can open it.
-                    file::set_mode(&file, self.options().file_mode)?;
-                    return Ok((file, None));
+                    let mut own = file::metadata(&file)?;
+                    if self.can_name(directory, own.device)? {
+                        // Now, so that nothing has to be flushed again at the end.
+                        if own.mode != mode {
+                            file::set_mode(&file, mode)?;
+                            own.mode = mode;
+                        }
+                        return Ok((file, own, None));
+                    }
                 }
             }
         }
         let name = hidden::live()?;
-        Ok((directory.create(&name)?, Some(name)))
+        let file = directory.create(&name)?;
+        let own = file::metadata(&file)?;
+        Ok((file, own, Some(name)))
     }
 
     /// Whether an unnamed file here can be given a name at the end: tried once for each device,
     /// before a byte is received, and not found out when gigabytes are.
-    fn can_name(&self, directory: &Directory) -> Result<bool, Reason> {
-        let device = directory.metadata()?.device;
+    fn can_name(&self, directory: &Directory, device: u64) -> Result<bool, Reason> {
         if let Some(&known) = self.unnamed().get(&device) {
             return Ok(known);
         }
-        let works = match directory.create_unnamed() {
+        let works = match directory.create_unnamed(self.options().file_mode) {
             Err(Errno::OPNOTSUPP) => false,
             created => {
                 let name = hidden::live()?;
@@ -135,14 +156,15 @@ impl Disk {
     }
 }
 
-impl Temporary {
-    /// Marks it as being written, for sweeps. Where there are no locks, its date has to do.
-    fn lock(&self) {
-        let _locked = file::try_lock(&self.file);
-    }
+/// Marks a file as being written, for sweeps, which see names. Where there are no locks, its date has
+/// to do.
+fn lock(file: &File) {
+    let _locked = file::try_lock(file);
+}
 
+impl Temporary {
     fn durable(&self) -> bool {
-        self.disk.options().durable
+        self.disk.options().durable && !self.in_memory
     }
 
     fn publish(&mut self) -> Result<Stored, Reason> {
@@ -155,20 +177,19 @@ impl Temporary {
             Some(old) if old.kind == Kind::Directory => return Err(Reason::IsADirectory),
             _ => {}
         }
-        let own = file::metadata(&self.file)?;
-        self.flushed &= !self.dress(own, old)?;
+        self.flushed &= !self.dress(old)?;
         if self.durable() && !self.flushed {
             file::flush(&self.file)?;
         }
         self.put(old.is_some())?;
         self.flush_directory()?;
-        self.disk.forget_kept(&self.place)?;
-        Ok(Stored { size: own.size, replaced: old.is_some() })
+        Ok(Stored { replaced: old.is_some() })
     }
 
     /// Gives it the mode and owner it is to have, and says whether that changed it. Set-id bits are
     /// not carried over to new content.
-    fn dress(&self, own: Metadata, old: Option<Metadata>) -> Result<bool, Reason> {
+    fn dress(&self, old: Option<Metadata>) -> Result<bool, Reason> {
+        let own = self.own;
         let old = old.filter(|old| old.kind == Kind::File);
         let mode = old.map_or_else(|| self.disk.options().file_mode, |old| old.mode & 0o777);
         let is_others = old.filter(|old| (own.uid, own.gid) != (old.uid, old.gid));
@@ -210,6 +231,7 @@ impl Temporary {
             return Ok(name.clone());
         }
         let live = hidden::live()?;
+        lock(&self.file);
         self.place.directory.link_unnamed(&self.file, &live)?;
         self.name = Some(live.clone());
         Ok(live)
@@ -311,8 +333,7 @@ impl Sink for InPlace {
         if self.durable {
             file::flush(&self.file).during(Operation::Commit)?;
         }
-        let size = file::metadata(&self.file).during(Operation::Commit)?.size;
-        Ok(Stored { size, replaced: true })
+        Ok(Stored { replaced: true })
     }
 
     fn abandon(self: Box<Self>, _keep: bool) -> Result<u64> {

@@ -53,7 +53,7 @@ impl MemorySink {
             tree.put(self.path.clone(), Some(self.plan.content.clone()), old.unwrap_or(0o644));
             tree.kept.remove(&self.path);
         }
-        Ok(Stored { size: self.plan.content.len() as u64, replaced: old.is_some() })
+        Ok(Stored { replaced: old.is_some() })
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use twoport_gateway::{Board, Config, Gateway};
 use twoport_server::config::problem::{Place, Problem, Problems};
-use twoport_server::config::words::LogFormat;
+use twoport_server::config::words::{LogFormat, LogLevel};
 
 use super::exit::Exit;
 use super::output::{data, line_on_stderr};
@@ -48,10 +48,11 @@ pub(crate) fn run(matches: &ArgMatches) -> Outcome {
         return data(if rules.is_empty() { "# This seat needs no rules.\n" } else { &rules });
     }
     let format = matches.get_one::<String>(LOG_FORMAT).or(in_file.as_ref());
-    log::start(match format.map(String::as_str) {
+    let format = match format.map(String::as_str) {
         Some("json") => LogFormat::Json,
         _ => LogFormat::Human,
-    });
+    };
+    log::start(format, LogLevel::Info);
     raise_open_files();
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::here(format!("the system gives no threads: {error}")))?;
