@@ -4,6 +4,7 @@
   ./bench                        every row, five rounds
   ./bench --quick                two rounds
   ./bench --rows retr1,stor1     some of them (--list names all)
+  ./bench --profile              where twoport's time goes in each row, by perf, and nothing else
 
 Each round runs a row on every server in turn, in a fresh order. A ratio is taken within a round, of
 what twoport needs to what the peer needs, and shown is the median of the rounds: below 1, twoport
@@ -19,6 +20,7 @@ import random
 import resource
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -28,6 +30,7 @@ from pathlib import Path
 
 import servers
 from picture import picture
+from profile_rows import profile
 
 GIB = 1 << 30
 CPU, RATE = ('cpu_s_per_gib', 'CPU s/GiB', 'low'), ('mib_s', 'MiB/s', 'high')
@@ -38,12 +41,16 @@ P99, UP = ('noop.p99_ms', 'NOOP p99 ms', 'low'), ('established', 'sessions', 'hi
 
 
 class Row:
-    def __init__(self, name, title, arguments, figures, peers, user=servers.BENCH):
+    def __init__(self, name, title, arguments, figures, peers, user=servers.BENCH, more=(), disk=False):
         self.name, self.title, self.arguments, self.figures = name, title, arguments.split(), figures
         self.peers, self.user, self.tls = peers, user, '--tls' in arguments
+        self.more, self.disk = more, disk  # arguments of twoport; whether the files lie on a disk
 
 
 SMALL = '--files 100 --size 1024 --secs 1'
+# What the peers promise: nothing is flushed.
+AS_PEERS = ('--durable=false',)
+NOT_DURABLE = 'twoport --durable=false'
 ROWS = [
     Row('retr1', 'RETR 1 GiB', 'retr --path big.bin --streams 1 --repeat 2', [CPU, RATE], ['vsftpd', 'proftpd']),
     Row('retr4', 'RETR 1 GiB, 4 at a time', 'retr --path big.bin --streams 4', [CPU, RATE], ['vsftpd', 'proftpd']),
@@ -53,14 +60,14 @@ ROWS = [
     Row('retr300', '300 clients, RETR 10 MiB', 'mixed --path 10m.bin --streams 300', [WALL, CPU], ['vsftpd']),
     Row('stor300', '300 clients, STOR 10 MiB', f'mixed --op stor --path up/mix --streams 300 --size {10 << 20}',
         [WALL, CPU], ['vsftpd']),
-    Row('login', 'log-ins, 8 at a time, anonymous', 'login --streams 8 --secs 1', [PER_SECOND, EACH], ['vsftpd'],
-        servers.ANYBODY),
+    Row('login', 'log-ins, 8 at a time, anonymous', 'login --streams 8 --secs 1', [PER_SECOND, EACH],
+        ['vsftpd', 'libunftp'], servers.ANYBODY),
     Row('password', 'log-ins, 8 at a time, password', 'login --streams 8 --secs 1', [PER_SECOND, EACH],
         ['pure-ftpd', 'pyftpdlib']),
     Row('r1k', 'RETR 1 KiB, 32 sessions', f'small --path k1 --streams 32 {SMALL}', [EACH, PER_SECOND],
         ['pure-ftpd', 'vsftpd']),
     Row('s1k', 'STOR 1 KiB, 32 sessions', f'small --op stor --path up --streams 32 {SMALL}', [EACH, PER_SECOND],
-        ['vsftpd', 'pure-ftpd']),
+        ['vsftpd', 'pure-ftpd'], more=AS_PEERS),
     Row('port', 'RETR 1 KiB by PORT, 32 sessions', f'small --path k1 --streams 32 --mode port {SMALL}', [PER_SECOND],
         ['pure-ftpd']),
     Row('epsv', 'RETR 1 KiB by EPSV, 32 sessions', f'small --path k1 --streams 32 --mode epsv {SMALL}', [PER_SECOND],
@@ -68,15 +75,21 @@ ROWS = [
     Row('list', 'LIST of 100,000', 'list --path d100k --cmd LIST', [TIME, EACH], ['pure-ftpd']),
     Row('mlsd', 'MLSD of 100,000', 'list --path d100k --cmd MLSD', [TIME, EACH], ['pure-ftpd']),
     Row('idle', 'memory of an idle session', 'idle --streams 1000 --path k1/f0', [MEMORY], ['pyftpdlib', 'vsftpd']),
-    Row('idle-tls', 'the same under TLS', 'idle --tls --streams 1000 --path k1/f0', [MEMORY], ['pyftpdlib', 'vsftpd']),
+    Row('idle-tls', 'the same under TLS', 'idle --tls --streams 1000 --path k1/f0', [MEMORY],
+        ['libunftp', 'pyftpdlib', 'vsftpd']),
     Row('idle19k', '19,000 idle sessions', 'idle --streams 19000 --path k1/f0', [P99, UP], ['pyftpdlib']),
     Row('ftps-retr', 'RETR 1 GiB under TLS', 'retr --tls --path big.bin --streams 1', [CPU, RATE], ['pure-ftpd']),
     Row('ftps-stor', 'STOR 1 GiB under TLS', f'stor --tls --path up/big --streams 1 --size {GIB}', [CPU],
         ['pure-ftpd']),
     Row('ftps-full', 'TLS sessions with a transfer', 'login --tls --transfer --resume none --path k1/f0 --streams 4 '
         '--secs 1', [PER_SECOND, EACH], ['pyftpdlib']),
+    Row('s1k-disk', 'STOR 1 KiB, 32 sessions, on a disk', f'small --op stor --path up --streams 32 {SMALL}',
+        [EACH, PER_SECOND], [NOT_DURABLE, 'vsftpd'], disk=True),
+    Row('stor4-disk', 'STOR 256 MiB, 4 at a time, on a disk', f'stor --path up/big --streams 4 --size {GIB >> 2}',
+        [CPU, RATE], [NOT_DURABLE, 'vsftpd'], disk=True),
 ]
-CHURN = 'churn'
+CHURN, COLD = 'churn', 'cold'
+COLD_FILES, COLD_LIMIT = 2, 256 << 20  # GiB files, and the memory that the server and its page cache get
 WARM = 2000  # sessions until a server has all that it keeps
 CLIENT = [('get', 'client: get of 1 GiB'), ('put', 'client: put of 1 GiB')]
 
@@ -94,10 +107,15 @@ def tree(work, loadgen):
     (root / 'd100k').mkdir()
     for number in range(100_000):
         (root / f'd100k/document-{number:06}.txt').touch()
+    return opened(root)
+
+
+def opened(root):
+    """Room for uploads, and everybody may come in."""
     (root / 'up').mkdir()
     (root / 'up').chmod(0o777)
     root.chmod(0o755)
-    work.chmod(0o755)
+    root.parent.chmod(0o755)
     return root
 
 
@@ -111,22 +129,38 @@ class Bench:
     def __init__(self, options, work, loadgen):
         self.options, self.work, self.loadgen = options, work, loadgen
         self.root = tree(work, loadgen)
-        self.running, self.port, self.raw = {}, options.port, []
+        self.running, self.port, self.raw, self.disk = {}, options.port, [], None
+
+    def served(self, row):
+        """The files of a row; those on a disk are beside the results."""
+        if not row.disk:
+            return self.root
+        if not self.disk:
+            out = Path(self.options.out)
+            out.mkdir(parents=True, exist_ok=True)
+            self.disk = Path(tempfile.mkdtemp(prefix='twoport-bench-', dir=out)) / 'root'
+            self.disk.mkdir()
+            opened(self.disk)
+        return self.disk
+
+    def launch(self, name, row):
+        if name in servers.PEERS:
+            return servers.PEERS[name]
+        return servers.twoport(self.options.binary, row.user, *(AS_PEERS if name == NOT_DURABLE else row.more))
 
     def server(self, name, row):
-        key = (name, row.tls, row.user if name == 'twoport' else None)
+        key = (name, row.tls, row.disk, (row.user, row.more) if name == 'twoport' else None)
         if key not in self.running:
-            launch = servers.twoport(self.options.binary, row.user) if name == 'twoport' else servers.PEERS[name]
             self.port += 1
             log = self.work / f'{name}-{self.port}.log'
-            self.running[key] = servers.Server(name, self.port, launch(self.work, self.root, self.port, row.tls), log)
+            launched = self.launch(name, row)(self.work, self.served(row), self.port, row.tls)
+            self.running[key] = servers.Server(name.split()[0], self.port, launched, log)
         return key, self.running[key]
 
     def once(self, name, row):
         key, server = self.server(name, row)
-        for left in (self.root / 'up').iterdir():
-            left.unlink()
-        command = [self.loadgen, row.arguments[0], *server.arguments(), *row.arguments[1:]]
+        self.clear(row)
+        command = self.command(server, row)
         done = subprocess.run(command, capture_output=True, text=True, timeout=900)
         try:
             result = json.loads(done.stdout)
@@ -136,9 +170,16 @@ class Bench:
             self.running.pop(key).stop()  # memory is measured on a fresh server
         return result
 
+    def clear(self, row):
+        for left in (self.served(row) / 'up').iterdir():
+            left.unlink()
+
+    def command(self, server, row):
+        return [self.loadgen, row.arguments[0], *server.arguments(), *row.arguments[1:]]
+
     def row(self, row):
         names, results = ['twoport', *row.peers], {}
-        for number in range(1 if row.name == 'idle19k' else self.options.rounds):
+        for number in range(self.options.rounds):
             for name in random.sample(names, len(names)):
                 try:
                     result = self.once(name, row)
@@ -218,9 +259,53 @@ class Bench:
         return dict(title=f'memory after {done:,} sessions', unit='MiB', peer=f'after {WARM:,}', ours=after,
                     theirs=before, ratio=after / before, low=after / before, high=after / before)
 
+    def cold(self):
+        """What a session hears of NOOP while others download files that do not fit into the memory
+        that the server and its page cache have, beside what it hears when they do not."""
+        row = Row(COLD, '', f'retr --path cold0 --streams {COLD_FILES} --repeat 2', [], [], disk=True)
+        root = self.served(row)
+        for number in range(COLD_FILES):
+            path = root / f'cold{number}'
+            subprocess.run([self.loadgen, 'make', '--path', path, '--size', str(GIB)], check=True, capture_output=True)
+            with open(path, 'rb') as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        key, server = self.server('twoport', row)
+        server.group.limit(COLD_LIMIT)
+        idle = noop_p99(server, lambda taken: len(taken) < 1000)
+        transfers = [subprocess.Popen([self.loadgen, 'retr', *server.arguments(), '--path', f'cold{number}',
+                                       '--streams', '1', '--repeat', '2'], stdout=subprocess.PIPE)
+                     for number in range(COLD_FILES)]
+        busy = noop_p99(server, lambda _: any(transfer.poll() is None for transfer in transfers))
+        results = [json.loads(transfer.stdout.read()) for transfer in transfers]
+        self.running.pop(key).stop()
+        self.raw.append({'row': COLD, 'server': 'twoport', 'noop_p99_ms': busy, 'idle_ms': idle, 'transfers': results})
+        title = f'NOOP while {COLD_FILES} cold GiB files are sent, {COLD_LIMIT >> 20} MiB of memory'
+        return dict(title=title, unit='p99 ms', peer='when idle', ours=busy, theirs=idle, ratio=busy / idle,
+                    low=busy / idle, high=busy / idle)
+
     def close(self):
         for server in self.running.values():
             server.stop()
+        if self.disk:
+            shutil.rmtree(self.disk.parent)
+
+
+def noop_p99(server, more):
+    """Milliseconds; one NOOP each millisecond or so, as long as there are more to be asked."""
+    taken = []
+    with socket.create_connection(('127.0.0.1', server.port), 20) as control:
+        control.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        replies = control.makefile('rb')
+        replies.readline()
+        while more(taken):
+            began = time.perf_counter()
+            control.sendall(b'NOOP\r\n')
+            if not replies.readline().startswith(b'200'):
+                raise RuntimeError('NOOP was not answered 200')
+            taken.append((time.perf_counter() - began) * 1000)
+            time.sleep(0.001)
+    return statistics.quantiles(taken, n=100)[98]
 
 
 def short(number):
@@ -251,12 +336,13 @@ def main():
     parser.add_argument('--quick', action='store_true')
     parser.add_argument('--churn', type=int, default=20_000, help='how many sessions come and go in that row')
     parser.add_argument('--list', action='store_true')
+    parser.add_argument('--profile', action='store_true')
     parser.add_argument('--port', type=int, default=22000)
     parser.add_argument('--out', default=str(servers.ROOT / 'target/bench'), help='where the results are written')
     options = parser.parse_args()
     if options.quick:
         options.rounds = 2
-    names = [row.name for row in ROWS] + [CHURN] + [op for op, _ in CLIENT]
+    names = [row.name for row in ROWS] + [CHURN, COLD] + [op for op, _ in CLIENT]
     if options.list:
         return print('\n'.join(names))
     wanted = options.rows.split(',') if options.rows else names
@@ -270,12 +356,16 @@ def main():
     bench, rows, loads = None, [], [os.getloadavg()[0]]
     try:
         bench = Bench(options, work, options.loadgen)
+        if options.profile:
+            return profile(bench, [row for row in ROWS if row.name in wanted], Path(options.out))
         for row in ROWS:
             if row.name in wanted:
                 add(rows, bench.row(row))
                 loads.append(os.getloadavg()[0])
         if CHURN in wanted:
             add(rows, [bench.churn()])
+        if COLD in wanted:
+            add(rows, [bench.cold()])
         for op, title in CLIENT:
             if op in wanted:
                 add(rows, [bench.client(op, title)])

@@ -2,7 +2,7 @@
 delays off, sendfile on, limits raised, the cheapest hash of passwords or none.
 
 A peer is looked for below target/peers, or $TWOPORT_PEERS, where tests/peers/install puts it, and on
-PATH. twoport writes its log, one line for each transfer, since that cannot be switched off.
+PATH; libunftp is a library, and its smallest server is built from libunftp/ here by `./bench`.
 """
 
 import os
@@ -84,6 +84,11 @@ class Group:
     def enter(self):
         for folder in self.folders:
             (folder / 'cgroup.procs').write_text(str(os.getpid()))
+
+    def limit(self, most):
+        """Bounds the memory of what is in it, the page cache of its files included."""
+        name = 'memory.max' if (self.memory / 'memory.max').exists() else 'memory.limit_in_bytes'
+        (self.memory / name).write_text(str(most))
 
     def members(self):
         return [int(p) for p in (self.folders[0] / 'cgroup.procs').read_text().split()] if self.folders else []
@@ -167,7 +172,7 @@ def twoport(binary, user, *more):
         command = [binary, 'serve', str(root), '--listen', f'127.0.0.1:{port}', *account,
                    '--passive-ports', f'{LOW}-{HIGH}', '--max-sessions', '30000', '--max-sessions-per-ip', '30000',
                    '--max-unauthenticated', '30000', '--max-unauthenticated-per-ip', '30000',
-                   '--idle-timeout', '3600', *more]
+                   '--idle-timeout', '3600', '--log-level', 'warn', *more]
         if tls:
             cert, key = certificate(work)
             command += ['--tls', 'optional', '--certificate', str(cert), '--key', str(key)]
@@ -247,4 +252,13 @@ def pyftpdlib(work, root, port, tls):
     return command + ([str(cert), str(key)] if tls else []), BENCH
 
 
-PEERS = {'vsftpd': vsftpd, 'pure-ftpd': pure, 'proftpd': proftpd, 'pyftpdlib': pyftpdlib}
+def libunftp(work, root, port, tls):
+    program = HERE / 'libunftp/target/release/libunftp-smallest'
+    if not program.exists():
+        raise RuntimeError('libunftp is not built: ./bench does it')
+    cert, key = certificate(work)
+    command = [str(program), f'127.0.0.1:{port}', str(root), str(LOW), str(HIGH)]
+    return command + ([str(cert), str(key)] if tls else []), ANYBODY
+
+
+PEERS = {'vsftpd': vsftpd, 'pure-ftpd': pure, 'proftpd': proftpd, 'pyftpdlib': pyftpdlib, 'libunftp': libunftp}
