@@ -15,7 +15,7 @@ pub mod sockets;
 
 use std::fmt;
 
-use crate::script::{Captures, Event, Line, Says, Script, Setup, Text, Wire};
+use crate::script::{Captures, Event, Far, Line, Says, Script, Setup, Text, Wire};
 
 /// What goes wrong on a stage, in words. The player adds file and line.
 pub type Step<T = ()> = Result<T, String>;
@@ -42,7 +42,8 @@ pub trait Stage {
     /// None comes.
     fn line(&mut self) -> Step<Vec<u8>>;
 
-    /// The last line as it was seen beyond a gateway, if there is one that changes addresses.
+    /// The last line of either peer as it was seen beyond a gateway, if there is one that changes
+    /// addresses.
     fn beyond(&self) -> Option<&[u8]> {
         None
     }
@@ -142,7 +143,7 @@ impl Player<'_> {
         }
         match says {
             Says::Blank | Says::Prose(_) | Says::Setup(_) => return Ok(()),
-            Says::Beyond(wire) => return self.beyond(wire),
+            Says::Beyond(Far::Reply(_)) => {}
             _ => self.send()?,
         }
         match says {
@@ -151,6 +152,7 @@ impl Player<'_> {
                 Ok(())
             }
             Says::Server(wire) => self.reply(wire),
+            Says::Beyond(far) => self.beyond(far),
             Says::Upload(text) => self.stage.upload(&text.fill(&self.captures)?),
             Says::Download(text) => self.download(text),
             Says::Event(Event::LogsIn(name)) => self.log_in(name),
@@ -206,11 +208,13 @@ impl Player<'_> {
         }
     }
 
-    fn beyond(&mut self, wire: &Wire) -> Step {
-        match self.stage.beyond() {
-            Some(line) if !fits(wire, line, &mut self.captures) => Err(show(line)),
-            _ => Ok(()),
-        }
+    fn beyond(&mut self, far: &Far) -> Step {
+        let Some(line) = self.stage.beyond() else { return Ok(()) };
+        let fits = match far {
+            Far::Reply(wire) => fits(wire, line, &mut self.captures),
+            Far::Command(text) => text.matches(line, &mut self.captures),
+        };
+        if fits { Ok(()) } else { Err(show(line)) }
     }
 
     /// A text with captures is one line of the data; any other is compared byte by byte.

@@ -17,7 +17,7 @@
 //! D> repeat("x", 100000)                    data to the server
 //! N: complete Retrieve bytes=7              a decision of the server: not on the wire
 //! N: client confirmed bytes=7               and one of twoport's client
-//! => 229 * (|||{outside}|)                  the line above, beyond a gateway
+//! => 229 * (|||{outside}|)                  the line above, the server's or the client's, beyond a gateway
 //! ```
 //!
 //! `\r \n \t \\ \" \xNN` are escapes. Behind `@`, `!`, `N:` and `=>`, two blanks and a `#` begin a comment.
@@ -35,6 +35,15 @@ use twoport_proto::code::Code;
 pub use self::event::Event;
 pub use self::setup::{Errand, Rule, Setup, Term};
 pub use self::text::{Captures, Text};
+
+/// A line as it is seen on the far side of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Far {
+    /// The server's, as the client sees it.
+    Reply(Wire),
+    /// The client's, as the server sees it.
+    Command(Text),
+}
 
 /// A session file.
 #[derive(Clone, Debug)]
@@ -76,7 +85,7 @@ pub enum Says {
     /// `!`.
     Event(Event),
     /// `=>`.
-    Beyond(Wire),
+    Beyond(Far),
     /// `N:`; the client's begin with `client`.
     Note(String),
 }
@@ -180,7 +189,8 @@ impl fmt::Display for Line {
             Says::Download(text) => write!(f, "D< {text}"),
             Says::Upload(text) => write!(f, "D> {text}"),
             Says::Event(event) => write!(f, "! {event}"),
-            Says::Beyond(wire) => write!(f, "=> {wire}"),
+            Says::Beyond(Far::Reply(wire)) => write!(f, "=> {wire}"),
+            Says::Beyond(Far::Command(text)) => write!(f, "=> {text}"),
             Says::Note(text) => write!(f, "N: {text}"),
         }?;
         match &self.comment {

@@ -59,7 +59,8 @@ struct Relayed {
     heard: VecDeque<Vec<u8>>,
     /// A line that the client has heard the beginning of.
     partial: Vec<u8>,
-    last_heard: Option<Vec<u8>>,
+    /// The last line that the client heard or the server was told.
+    last_passed: Option<Vec<u8>>,
     notes: Vec<String>,
     has_ended: bool,
 }
@@ -80,7 +81,7 @@ impl Relayed {
             said: VecDeque::new(),
             heard: VecDeque::new(),
             partial: Vec::new(),
-            last_heard: None,
+            last_passed: None,
             notes: Vec::new(),
             has_ended: false,
         };
@@ -105,6 +106,7 @@ impl Relayed {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Write(Leg::Server, bytes) => {
+                self.last_passed = Some(bytes.strip_suffix(b"\r\n").unwrap_or(&bytes).to_vec());
                 // What the machine refuses it answers itself.
                 let said = self.server.say(&bytes);
                 debug_assert!(said.is_ok(), "a machine hears everything");
@@ -195,7 +197,7 @@ impl Stage for Relayed {
         }
         let silent = "nothing: the server, or the gateway, is silent";
         let heard = self.heard.pop_front().ok_or(silent)?;
-        self.last_heard = Some(heard.clone());
+        self.last_passed = Some(heard.clone());
         match self.outside {
             Outside::Same => Ok(heard),
             Outside::Other => self.said.pop_front().ok_or_else(|| silent.into()),
@@ -203,8 +205,7 @@ impl Stage for Relayed {
     }
 
     fn beyond(&self) -> Option<&[u8]> {
-        let heard = self.last_heard.as_deref();
-        heard.filter(|_| self.outside == Outside::Other)
+        self.last_passed.as_deref().filter(|_| self.outside == Outside::Other)
     }
 
     fn upload(&mut self, bytes: &[u8]) -> Step {

@@ -5,7 +5,7 @@
 use twoport_proto::code::Code;
 
 use super::text::{Style, Text};
-use super::{Event, Line, Says, Script, ScriptError, Wire, setup};
+use super::{Event, Far, Line, Says, Script, ScriptError, Wire, setup};
 
 pub(super) fn script(file: &str, source: &str) -> Result<Script, ScriptError> {
     let error = |line, what| ScriptError { file: file.into(), line, what };
@@ -83,7 +83,10 @@ fn says(mark: &str, rest: &str, open: Option<Code>) -> Result<Says, String> {
         ("D<", _) => Says::Download(sent(rest)?),
         ("D>", _) => Says::Upload(sent(rest)?),
         ("!", _) => Says::Event(Event::parse(rest)?),
-        ("=>", _) => Says::Beyond(wire(rest, None)?),
+        ("=>", _) if rest.starts_with(|first: char| first.is_ascii_digit()) => {
+            Says::Beyond(Far::Reply(wire(rest, None)?))
+        }
+        ("=>", _) => Says::Beyond(Far::Command(sent(rest)?)),
         (_, _) => Says::Note(rest.into()),
     })
 }
