@@ -23,6 +23,7 @@ use twoport_proto::relay::{Desk, Policy};
 
 use crate::access::Access;
 use crate::allow::Allow;
+use crate::front::Front;
 use crate::pool::{Balance, Health, Server};
 use crate::seat::Seat;
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub seat: Seat,
     /// Where clients connect to, besides what the seat takes.
     pub listen: Vec<SocketAddr>,
+    /// Where they ask for servers by SOCKS or CONNECT, in the forward seat.
+    pub fronts: Vec<(Front, SocketAddr)>,
     /// The servers behind it; on a router none, where clients dial them by their own addresses. The
     /// next one of a group takes the place of one that cannot be reached.
     pub servers: Vec<Server>,
@@ -75,6 +78,14 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// How long a session may be silent while no data flow.
     pub idle_timeout: Duration,
+}
+
+impl Config {
+    /// All addresses where it listens, with what is spoken there.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (Front, SocketAddr)> {
+        let listen = self.listen.iter().map(|address| (Front::Ftp, *address));
+        listen.chain(self.fronts.iter().copied())
+    }
 }
 
 /// Who may use a gateway: a way to ask whether a name and a password are right.

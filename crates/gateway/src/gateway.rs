@@ -21,8 +21,10 @@ use twoport_proto::reply::Reply;
 
 use crate::board::Board;
 use crate::config::Config;
+use crate::front::{self, Front};
 use crate::health;
 use crate::hole::farewell;
+use crate::passes::Passes;
 use crate::pool::Pool;
 use crate::room::Room;
 use crate::seat::{self, Seat};
@@ -43,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) room: Room,
     pub(crate) sparing: Arc<Sparing>,
     pub(crate) pool: Pool,
+    pub(crate) passes: Passes,
     pub(crate) board: Board,
     /// The rules, where it stands on a router.
     pub(crate) router: Option<Router>,
@@ -52,11 +55,14 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub struct Gateway {
     current: watch::Sender<Arc<Shared>>,
-    /// Each with the address that it was asked for; none if the seat took it.
-    listeners: Vec<(Option<SocketAddr>, TcpListener)>,
+    /// Each with what it was asked for; none if the seat took it.
+    listeners: Vec<(Option<Place>, TcpListener)>,
     orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
     stop: watch::Sender<bool>,
 }
+
+/// What is spoken at an address.
+type Place = (Front, SocketAddr);
 
 /// What a running gateway is told.
 #[derive(Debug)]
@@ -86,7 +92,7 @@ impl Handle {
         let own = &self.current.borrow().config;
         match (&own.seat, &config.seat) {
             (Seat::Reverse | Seat::Forward, Seat::Reverse | Seat::Forward) => {
-                own.listen.iter().any(|address| config.listen.contains(address))
+                own.places().any(|place| config.places().any(|other| place == other))
             }
             (own, other) => own == other,
         }
@@ -124,13 +130,13 @@ impl Gateway {
     pub fn bind(config: Config, board: Board) -> io::Result<Self> {
         let (taken, router) = config.seat.take()?;
         let mut listeners: Vec<_> = taken.into_iter().map(|listener| (None, listener)).collect();
-        for address in &config.listen {
-            listeners.push((Some(*address), listen(*address)?));
+        for place in config.places() {
+            listeners.push((Some(place), listen(place.1)?));
         }
         let ports = Ports::new(config.data_ports.clone());
         let room = Room::new(config.max_sessions, config.max_sessions_per_ip);
-        let (sparing, pool) = (Arc::default(), Pool::default());
-        let shared = Shared { config, ports, room, sparing, pool, board, router };
+        let (sparing, pool, passes) = (Arc::default(), Pool::default(), Passes::default());
+        let shared = Shared { config, ports, room, sparing, pool, passes, board, router };
         let current = watch::Sender::new(Arc::new(shared));
         let stop = watch::Sender::new(false);
         Ok(Self { current, listeners, orders: mpsc::channel(1), stop })
@@ -168,16 +174,15 @@ impl Gateway {
         keepers.spawn(seat::keep_open(current.subscribe()));
         keepers.spawn(health::look_after(current.subscribe()));
         let (connections, mut arrived) = mpsc::channel(1);
-        let mut doors =
-            Doors { accepting: JoinSet::new(), by_address: HashMap::new(), connections };
-        for (address, listener) in listeners {
-            doors.open(address, listener);
+        let mut doors = Doors { accepting: JoinSet::new(), by_place: HashMap::new(), connections };
+        for (place, listener) in listeners {
+            doors.open(place, listener);
         }
         let mut sessions = JoinSet::new();
         let mut stopping = stop.subscribe();
         let mut is_retired = false;
         while !(is_retired && sessions.is_empty()) {
-            let client = tokio::select! {
+            let (front, client) = tokio::select! {
                 Some(client) = arrived.recv() => client,
                 () = stopped(&mut stopping) => break,
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
@@ -196,7 +201,7 @@ impl Gateway {
                 }
             };
             let shared = Arc::clone(&current.borrow());
-            sessions.spawn(arrive(shared, client, stop.subscribe()));
+            sessions.spawn(arrive(shared, front, client, stop.subscribe()));
         }
         doors.accepting.shutdown().await;
         while sessions.join_next().await.is_some() {}
@@ -210,18 +215,19 @@ impl Gateway {
 /// Where clients come in.
 struct Doors {
     accepting: JoinSet<()>,
-    by_address: HashMap<SocketAddr, AbortHandle>,
-    connections: mpsc::Sender<TcpStream>,
+    by_place: HashMap<Place, AbortHandle>,
+    connections: mpsc::Sender<(Front, TcpStream)>,
 }
 
 impl Doors {
-    fn open(&mut self, address: Option<SocketAddr>, listener: TcpListener) {
+    fn open(&mut self, place: Option<Place>, listener: TcpListener) {
+        let front = place.map_or(Front::Ftp, |(front, _)| front);
         let connections = self.connections.clone();
         let accepting = self.accepting.spawn(async move {
             loop {
                 match listener.accept().await {
                     Ok((client, _)) => {
-                        if connections.send(client).await.is_err() {
+                        if connections.send((front, client)).await.is_err() {
                             return;
                         }
                     }
@@ -232,8 +238,8 @@ impl Doors {
                 }
             }
         });
-        if let Some(address) = address {
-            self.by_address.insert(address, accepting);
+        if let Some(place) = place {
+            self.by_place.insert(place, accepting);
         }
     }
 
@@ -247,18 +253,18 @@ impl Doors {
             return Err(io::Error::other("what is taken on a router changes by a restart only"));
         }
         let mut fresh = Vec::new();
-        for address in config.listen.iter().filter(|it| !self.by_address.contains_key(it)) {
-            fresh.push((Some(*address), listen(*address)?));
+        for place in config.places().filter(|place| !self.by_place.contains_key(place)) {
+            fresh.push((Some(place), listen(place.1)?));
         }
-        self.by_address.retain(|address, accepting| {
-            let stays = config.listen.contains(address);
+        self.by_place.retain(|place, accepting| {
+            let stays = config.places().any(|wanted| wanted == *place);
             if !stays {
                 accepting.abort();
             }
             stays
         });
-        for (address, listener) in fresh {
-            self.open(address, listener);
+        for (place, listener) in fresh {
+            self.open(place, listener);
         }
         let ports = if old.config.data_ports == config.data_ports {
             old.ports.clone()
@@ -271,6 +277,7 @@ impl Doors {
             config,
             sparing: Arc::clone(&old.sparing),
             pool: old.pool.clone(),
+            passes: old.passes.clone(),
             board: old.board.clone(),
             router: old.router.clone(),
         }));
@@ -279,7 +286,7 @@ impl Doors {
 }
 
 /// A connection that was accepted: whose it is, and whether there is room for it.
-async fn arrive(shared: Arc<Shared>, client: TcpStream, stop: watch::Receiver<bool>) {
+async fn arrive(shared: Arc<Shared>, front: Front, client: TcpStream, stop: watch::Receiver<bool>) {
     // Else it is gone already.
     let Ok(peer) = client.peer_addr() else { return };
     let is_balancer =
@@ -293,6 +300,9 @@ async fn arrive(shared: Arc<Shared>, client: TcpStream, stop: watch::Receiver<bo
     } else {
         None
     };
+    if front != Front::Ftp {
+        return front::arrive(shared, front, client, told, stop).await;
+    }
     if shared.config.drain {
         return refuse(&shared, client, peer, Reason::Draining).await;
     }

@@ -4,6 +4,7 @@
 //! When a pinhole may open and must close is the relay machine's to say.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU64;
@@ -15,7 +16,7 @@ use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use twoport_net::data::dial::{self, From};
@@ -30,6 +31,8 @@ use twoport_proto::relay::{Doors, Hole, HoleId, LIFETIME, Legs, Side};
 
 use crate::board::Live;
 use crate::carry::{Cover, carry};
+use crate::front::Asking;
+use crate::passes::{Holder, Pass, To};
 use crate::seat;
 use crate::upstream::Sparing;
 
@@ -44,6 +47,8 @@ pub(crate) struct Ends {
     /// The server, and the gateway's own address on its leg.
     pub(crate) server: SocketAddr,
     pub(crate) server_local: IpAddr,
+    /// Where the client has asked for the server, and asks for data connections.
+    pub(crate) asking: Option<Asking>,
     /// What data connections to the server begin with.
     pub(crate) introduction: Option<Vec<u8>>,
     /// The server's address as the client knows it, and the client's as the server does.
@@ -80,8 +85,16 @@ pub(crate) struct Holes {
 /// Doors that nobody gets through yet: who connects waits in the queue of the port.
 struct Prepared {
     hole: Hole,
-    client: Option<Lease>,
-    server: Option<Lease>,
+    client: Option<Door>,
+    server: Option<Door>,
+}
+
+/// Where a peer comes in.
+enum Door {
+    /// At a port of the gateway.
+    Port(Lease),
+    /// Where it has asked for its server before, by this port of the server's.
+    Asking(u16, Option<(Pass, mpsc::Receiver<TcpStream>)>),
 }
 
 impl Holes {
@@ -100,11 +113,20 @@ impl Holes {
             Side::Dials => self.ends.ports.lease(local).map(Some).map_err(|error| error.reason),
             Side::Listens(_) => Ok(None),
         };
-        let client = lease(hole.client, self.ends.client_local)?;
         let server = lease(hole.server, self.ends.server_local)?;
+        let client = match (&self.ends.asking, hole) {
+            (Some(_), Hole { client: Side::Dials, server: Side::Listens(at) }) => {
+                Some(Door::Asking(at.port(), None))
+            }
+            (Some(_), Hole { client: Side::Dials, server: Side::Dials }) => {
+                server.as_ref().map(|lease| Door::Asking(lease.port(), None))
+            }
+            _ => lease(hole.client, self.ends.client_local)?.map(Door::Port),
+        };
+        let server = server.map(Door::Port);
         let ends = &self.ends;
-        let door = |lease: &Option<Lease>, seen| {
-            lease.as_ref().map(|lease| SocketAddr::new(seen, lease.port()))
+        let door = |door: &Option<Door>, seen| {
+            door.as_ref().map(|door| SocketAddr::new(seen, door.port()))
         };
         let doors = Doors {
             client: door(&client, ends.server_seen),
@@ -146,7 +168,10 @@ impl Holes {
 
     /// Lets data through.
     pub(crate) fn dial(&mut self, id: HoleId) {
-        if let Some(prepared) = self.prepared.remove(&id) {
+        if let Some(mut prepared) = self.prepared.remove(&id) {
+            if let Some(door) = &mut prepared.client {
+                self.ends.unlock(door);
+            }
             let (open, closed) = oneshot::channel();
             self.waiting.insert(id, open);
             let (ends, used) = (Arc::clone(&self.ends), self.used.clone());
@@ -177,7 +202,42 @@ impl Holes {
     }
 }
 
+impl Door {
+    fn port(&self) -> u16 {
+        match self {
+            Self::Port(lease) => lease.port(),
+            Self::Asking(port, _) => *port,
+        }
+    }
+}
+
+impl fmt::Debug for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut ends = f.debug_struct("Ends");
+        ends.field("client", &self.client).field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
 impl Ends {
+    /// From now on the client may ask for a door that is no port of the gateway.
+    fn unlock(&self, door: &mut Door) {
+        if let (Door::Asking(port, pass @ None), Some(asking)) = (door, &self.asking) {
+            let (sender, comes) = mpsc::channel(1);
+            let issued = asking.passes.issue(self.holder(asking), To::Hole(*port, sender));
+            *pass = Some((issued, comes));
+        }
+    }
+
+    /// Lets the client reach any port of its server, where it asks for one.
+    pub(crate) fn open_all(self: &Arc<Self>) -> Option<Pass> {
+        let asking = self.asking.as_ref()?;
+        Some(asking.passes.issue(self.holder(asking), To::Server(Arc::clone(self))))
+    }
+
+    fn holder(&self, asking: &Asking) -> Holder {
+        Holder { client: self.client, name: asking.name.clone(), server: self.server.ip() }
+    }
+
     /// The cheapest way: data in clear between two peers of one family need nothing but a rule. None
     /// where that is not so.
     fn through_the_kernel(&self, hole: Hole) -> Result<Option<(Doors, Pinhole)>, Reason> {
@@ -315,11 +375,22 @@ async fn join(
 /// The one who may come through a door, which is no more once somebody has. When it is closed, who
 /// waits in its queue has come in time: a short file is sent and confirmed before anybody looks.
 async fn guest(
-    door: Lease,
+    door: Door,
     peer: IpAddr,
     via: Option<IpAddr>,
     closed: &mut oneshot::Receiver<()>,
 ) -> Option<TcpStream> {
+    let door = match door {
+        Door::Port(lease) => lease,
+        Door::Asking(_, pass) => {
+            let (_pass, mut comes) = pass?;
+            return tokio::select! {
+                biased;
+                came = comes.recv() => came,
+                _ = closed => comes.try_recv().ok(),
+            };
+        }
+    };
     let maker = via.unwrap_or(peer);
     loop {
         let stream = tokio::select! {

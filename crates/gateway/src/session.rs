@@ -31,6 +31,7 @@ use crate::board::Entry;
 use crate::gateway::Shared;
 use crate::hole::{Ends, Holes, lock};
 use crate::log::{self, Who};
+use crate::passes::Pass;
 use crate::pool::Guest;
 use crate::seat::{self, IMPLICIT, Seat};
 use crate::upstream;
@@ -70,6 +71,8 @@ struct Session {
     host: String,
     ends: Arc<Ends>,
     holes: Holes,
+    /// To any port of the server, where nothing can be read.
+    pass: Option<Pass>,
     used: mpsc::UnboundedReceiver<HoleId>,
     greeting_expected: bool,
     has_ended: bool,
@@ -119,6 +122,35 @@ pub(crate) async fn run(
     }
 }
 
+/// The same where a client has asked for its server before, and that is connected.
+pub(crate) async fn run_to(
+    shared: Arc<Shared>,
+    (client, told): (TcpStream, Option<proxy::Ends>),
+    upstream: upstream::Upstream,
+    stop: watch::Receiver<bool>,
+) {
+    let number = shared.board.number();
+    let Ok(meant) = upstream.stream.peer_addr() else { return };
+    let Ok(visitor) = visitor(shared, number, client, told) else { return };
+    let is_implicit = meant.port() == IMPLICIT;
+    let is_read = !is_implicit || visitor.shared.config.client_tls.is_some();
+    match Session::new(Visitor { meant, ..visitor }, upstream) {
+        Ok(mut session) => match is_read {
+            true => match session.begin(is_implicit, None).await {
+                Ok(()) => session.serve(stop).await,
+                Err(reason) => session.close(reason).await,
+            },
+            false => {
+                session.leave_unread();
+                session.serve(stop).await;
+            }
+        },
+        Err(error) => {
+            tracing::warn!(target: "twoport", session = number, %error, "the session cannot begin");
+        }
+    }
+}
+
 /// A client that has connected, and whom it meant to reach.
 fn visitor(
     shared: Arc<Shared>,
@@ -160,6 +192,7 @@ impl Session {
             client_via: Some(client.maker()).filter(|maker| *maker != client.peer().ip()),
             server: server.peer(),
             server_local: server.local().ip(),
+            asking: upstream.asking,
             introduction: upstream
                 .header
                 .filter(|header| header.on_data)
@@ -194,6 +227,7 @@ impl Session {
             host: upstream.host,
             ends,
             holes,
+            pass: None,
             used,
             greeting_expected: true,
             has_ended: false,
@@ -222,6 +256,13 @@ impl Session {
             self.relay = Relay::new(legs, both, policy);
         }
         Ok(())
+    }
+
+    /// TLS from the first byte that does not end here: nothing can be read.
+    fn leave_unread(&mut self) {
+        let legs = relay::Ends { client: self.client.peer(), server: self.server.peer() };
+        self.relay = Relay::unread(legs, self.policy.clone());
+        self.pass = self.ends.open_all();
     }
 
     async fn serve(mut self, mut stop: watch::Receiver<bool>) {
@@ -334,7 +375,7 @@ impl Session {
                 log::note(&self.who, &note);
             }
             Effect::Shutdown(leg) => self.leg(leg).shutdown().await?,
-            Effect::Opaque => {}
+            Effect::Opaque => self.pass = self.ends.open_all(),
             Effect::End => {
                 self.has_ended = true;
                 // The other end may be gone.

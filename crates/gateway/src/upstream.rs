@@ -18,6 +18,7 @@ use twoport_proto::relay::Wish;
 
 use crate::allow::may;
 use crate::config::Config;
+use crate::front::Asking;
 use crate::gateway::Shared;
 use crate::health;
 use crate::hole::lock;
@@ -64,6 +65,8 @@ pub(crate) struct Upstream {
     pub(crate) is_told: bool,
     /// What it was told.
     pub(crate) header: Option<Header>,
+    /// Where the client has asked for it.
+    pub(crate) asking: Option<Asking>,
     /// Its place among those that share the clients.
     pub(crate) guest: Option<Guest>,
 }
@@ -77,7 +80,7 @@ pub(crate) struct Header {
 
 impl Upstream {
     const fn of(stream: TcpStream, host: String) -> Self {
-        Self { stream, host, is_told: false, header: None, guest: None }
+        Self { stream, host, is_told: false, header: None, asking: None, guest: None }
     }
 }
 
@@ -89,7 +92,7 @@ impl Upstream {
 pub(crate) async fn connect(visitor: &Visitor, wish: Option<&Wish>) -> Result<Upstream, Reason> {
     let (session, client) = (visitor.who.session, visitor.who.client.ip());
     let connected = match wish {
-        Some(Wish::Server { host, port }) => forward(visitor, host, *port).await,
+        Some(Wish::Server { host, port }) => forward(&visitor.shared, client, host, *port).await,
         Some(Wish::Group(group)) => of_group(visitor, group).await,
         None => directly(visitor).await,
     };
@@ -101,7 +104,7 @@ pub(crate) async fn connect(visitor: &Visitor, wish: Option<&Wish>) -> Result<Up
 }
 
 /// What the client hears, and what the log does.
-type Failure = (Reason, io::Error);
+pub(crate) type Failure = (Reason, io::Error);
 
 const fn busy(error: io::Error) -> Failure {
     (Reason::ServerBusy, error)
@@ -156,7 +159,7 @@ async fn of_group(visitor: &Visitor, group: &str) -> Result<Upstream, Failure> {
             Ok(stream) => {
                 let host = host(&server.at).to_owned();
                 let (is_told, guest) = (header.is_some(), Some(guest));
-                return Ok(Upstream { stream, host, is_told, header, guest });
+                return Ok(Upstream { stream, host, is_told, header, asking: None, guest });
             }
             Err(error) => {
                 let at = &server.at;
@@ -184,8 +187,12 @@ async fn connect_one(visitor: &Visitor, server: &str) -> io::Result<TcpStream> {
 }
 
 /// The server that a client has named, if it may go there.
-async fn forward(visitor: &Visitor, host: &str, port: u16) -> Result<Upstream, Failure> {
-    let (shared, client) = (&visitor.shared, visitor.who.client.ip());
+pub(crate) async fn forward(
+    shared: &Shared,
+    client: IpAddr,
+    host: &str,
+    port: u16,
+) -> Result<Upstream, Failure> {
     let Config { allow, access, .. } = &shared.config;
     let is_open =
         |address: &SocketAddr| may(allow, host, *address) && access.permits(client, address.ip());

@@ -54,6 +54,7 @@ fn start(server: &Server, policy: Policy, paper: Option<&Paper>, first_port: u16
     let config = Config {
         seat: Seat::Reverse,
         listen: vec![(HOST, 0).into()],
+        fronts: Vec::new(),
         servers: vec![Behind {
             at: server.address.to_string(),
             group: String::new(),

@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 use twoport_lab::foreign::clients::served::{Served, account};
 use twoport_lab::foreign::clients::{Client as Foreign, skipped};
-use twoport_lab::foreign::nodes::{Client, PATIENCE};
+use twoport_lab::foreign::nodes::{Client, PATIENCE, wait_for};
 use twoport_lab::foreign::servers::{Kind, Security, Server, start_with_or_skip};
 
 const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -181,5 +181,5 @@ fn it_leads_nowhere_by_accident() {
     client.asks("LIST", "530");
     client.asks("HOST a", "550");
     client.asks("QUIT", "221");
-    assert!(plain.log().contains("destination-refused"), "{}", plain.log());
+    assert!(wait_for(|| plain.log().contains("destination-refused")), "{}", plain.log());
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use twoport_lab::foreign::clients::served::{self, Served};
-use twoport_lab::foreign::nodes::{Client, PATIENCE};
+use twoport_lab::foreign::nodes::{Client, PATIENCE, wait_for};
 use twoport_net::clock;
 
 struct Stage {
@@ -92,9 +92,9 @@ fn what_may_not_be_done_is_refused_with_its_reason_and_logged() {
     client.asks("RETR a.txt\0", "500");
     client.asks("SIZE a.txt", "213 7");
     assert!(stage.root.path().join("a.txt").exists());
-    let log = stage.gateway.log();
     for reason in ["verb-forbidden", "name-forbidden", "unknown-command", "nul-in-line"] {
-        assert!(log.contains(reason), "{reason}: {log}");
+        let is_told = || stage.gateway.log().contains(reason);
+        assert!(wait_for(is_told), "{reason}: {}", stage.gateway.log());
     }
 }
 
@@ -102,7 +102,8 @@ fn what_may_not_be_done_is_refused_with_its_reason_and_logged() {
 fn who_may_not_come_hears_why_and_the_server_does_not() {
     let stage = Stage::set("46020-46039", &["--deny-clients", "127.0.0.0/8@127.0.0.1"]);
     stage.connect().says("421 This gateway does not let you go there.");
-    assert!(stage.gateway.log().contains("reason=\"client-forbidden\""), "{}", stage.gateway.log());
+    let is_told = || stage.gateway.log().contains("reason=\"client-forbidden\"");
+    assert!(wait_for(is_told), "{}", stage.gateway.log());
     let stage = Stage::set("46020-46039", &["--allow-clients", "127.0.0.1"]);
     stage.log_in();
     let stage = Stage::set("46020-46039", &["--allow-clients", "192.0.2.0/24"]);
@@ -117,7 +118,8 @@ fn clients_in_clear_are_refused_where_tls_is_required() {
     client.asks("FEAT", "211-");
     while !client.says("").starts_with("211 ") {}
     client.asks("USER anonymous", "530");
-    assert!(stage.gateway.log().contains("tls-required"), "{}", stage.gateway.log());
+    let is_told = || stage.gateway.log().contains("tls-required");
+    assert!(wait_for(is_told), "{}", stage.gateway.log());
 }
 
 #[test]

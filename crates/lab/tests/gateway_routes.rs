@@ -228,7 +228,7 @@ fn a_reload_changes_what_new_sessions_get_and_no_session() {
     fs::write(&file, "[[seat]]\nservr = 1\n").unwrap();
     signal(&gateway, Signal::HUP);
     assert!(wait_for(|| gateway.log().contains("the old configuration stays")));
-    assert!(gateway.log().contains("gateway.toml:2:1: servr"), "{}", gateway.log());
+    assert!(wait_for(|| gateway.log().contains("gateway.toml:2:1: servr")), "{}", gateway.log());
     comes_to("other");
 
     write(&file, listen, &[at(&other)], "drain = true");

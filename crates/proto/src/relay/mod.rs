@@ -223,6 +223,15 @@ impl Relay {
         relay
     }
 
+    /// A relay of what cannot be read from the first byte on.
+    #[must_use]
+    pub fn unread(ends: Ends, policy: Policy) -> Self {
+        let mut relay = Self::new(ends, Legs::default(), policy);
+        relay.pending.clear();
+        relay.is_opaque = true;
+        relay
+    }
+
     /// Takes one input.
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
         self.now = now;

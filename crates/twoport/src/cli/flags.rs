@@ -343,6 +343,22 @@ pub(crate) static FLAGS: &[Flag] = &[
     },
     Flag {
         of: &["gateway"],
+        long: "socks-listen",
+        short: None,
+        takes: Takes::Texts("ADDRESS:PORT"),
+        about: "With --seat forward: where clients ask for servers by SOCKS5",
+        details: "Only for FTP: control connections to servers that are allowed, and the data connections that those announce.",
+    },
+    Flag {
+        of: &["gateway"],
+        long: "http-listen",
+        short: None,
+        takes: Takes::Texts("ADDRESS:PORT"),
+        about: "With --seat forward: where clients ask for servers by HTTP CONNECT",
+        details: "As --socks-listen.",
+    },
+    Flag {
+        of: &["gateway"],
         long: "account-file",
         short: None,
         takes: Takes::Path("FILE"),

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use twoport_gateway::{Auth, ClientTls, Config, IMPLICIT, Policy, Seat, Taken, Upstream};
+use twoport_gateway::{Auth, ClientTls, Config, Front, IMPLICIT, Policy, Seat, Taken, Upstream};
 use twoport_net::tls::connect::certificates;
 use twoport_net::tls::trust::Trust;
 use twoport_server::config::ports::Ports;
@@ -42,8 +42,10 @@ pub(super) fn config(words: &Words) -> Result<Config, Problem> {
         return Err(words.wrong("server", "no server", "name at least one as HOST:PORT"));
     }
     of_this_seat(words, &seat)?;
+    let fronts = fronts(words)?;
     Ok(Config {
-        listen: listen(words, &seat)?,
+        listen: listen(words, &seat, &fronts)?,
+        fronts,
         desk: servers::desk(words, &seat, &servers)?,
         balance: servers::balance(words),
         health: servers::health(words, &servers)?,
@@ -74,10 +76,14 @@ pub(super) fn config(words: &Words) -> Result<Config, Problem> {
 fn of_this_seat(words: &Words, seat: &Seat) -> Result<(), Problem> {
     let (foreign, remedy): (&[&str], _) = match seat {
         Seat::Forward => (&["server", "route"], "clients name their servers in this seat"),
-        Seat::Reverse => (&["allow", "account-file"], "they belong to --seat forward"),
-        Seat::Client(_) | Seat::Server(_) => {
-            (&["allow", "account-file", "route"], "on a router clients have dialled their servers")
-        }
+        Seat::Reverse => (
+            &["allow", "account-file", "socks-listen", "http-listen"],
+            "they belong to --seat forward",
+        ),
+        Seat::Client(_) | Seat::Server(_) => (
+            &["allow", "account-file", "socks-listen", "http-listen", "route"],
+            "on a router clients have dialled their servers",
+        ),
     };
     match foreign.iter().find(|key| words.word(key).is_some()) {
         Some(key) => Err(words.wrong(key, "it is of no use in this seat", remedy)),
@@ -151,11 +157,24 @@ fn ports(words: &Words) -> Result<Vec<u16>, Problem> {
     words.texts("port").map(port).collect()
 }
 
-fn listen(words: &Words, seat: &Seat) -> Result<Vec<SocketAddr>, Problem> {
+/// Where clients ask for servers by other words than those of FTP.
+fn fronts(words: &Words) -> Result<Vec<(Front, SocketAddr)>, Problem> {
+    let mut fronts = Vec::new();
+    for (key, front) in [("socks-listen", Front::Socks), ("http-listen", Front::Http)] {
+        fronts.extend(addresses(words, key)?.into_iter().map(|address| (front, address)));
+    }
+    Ok(fronts)
+}
+
+fn listen(
+    words: &Words,
+    seat: &Seat,
+    fronts: &[(Front, SocketAddr)],
+) -> Result<Vec<SocketAddr>, Problem> {
     let mut listen = addresses(words, "listen")?;
     if matches!(seat, Seat::Reverse | Seat::Forward) {
         listen.extend(ports(words)?.into_iter().flat_map(everywhere));
-        if listen.is_empty() {
+        if listen.is_empty() && fronts.is_empty() {
             listen.extend(everywhere(PORT));
         }
     }
