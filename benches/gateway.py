@@ -4,8 +4,8 @@
   ./bench-gateway                          every row, five rounds
   ./bench-gateway --rows retr,small32      some of them (--list names all)
 
-Client, router and server are three network namespaces with veth between them. vsftpd serves files of
-memory, and one gateway at a time stands in the router, started anew for each run, in a fresh order each
+Client, router and server are three network namespaces with veth between them. vsftpd, and under TLS
+Pure-FTPd, serves files of memory, and one gateway at a time stands in the router, started anew for each run, in a fresh order each
 round. A ratio is taken within a round, and shown is the median of the rounds; above 1 twoport is better: its
 rate to the peer's, or the peer's CPU to its own. The CPU of the gateway is that of its control group;
 the CPU of the whole is that of client, server and gateway together, and of the kernel's work for them,
@@ -53,6 +53,7 @@ class Row:
 
 
 RETR, STOR = 'retr --path big.bin --repeat 2', f'stor --path up/big --size {GIB}'
+UNDER_TLS = f'--tls --user {servers.BENCH[0]} --pass {servers.BENCH[1]}'
 SMALL = 'small --path k1 --files 100 --size 1024 --secs 2 --streams'
 ROWS = [
     Row('retr', 'RETR 1 GiB', RETR, CLIENT_SEAT, [RATE, WHOLE], {HELPER: 0.95}),
@@ -63,14 +64,14 @@ ROWS = [
     Row('splice-retr', 'relay, RETR 1 GiB', RETR, REVERSE, [RATE, GATEWAY, WHOLE], {HAPROXY: 0.9, MOD_PROXY: None}),
     Row('splice-stor', 'relay, STOR 1 GiB', STOR, REVERSE, [RATE, GATEWAY, WHOLE], {HAPROXY: 0.9, MOD_PROXY: None}),
     Row('relay-small32', 'relay, RETR 1 KiB, 32 sessions', f'{SMALL} 32', REVERSE, [OPS, EACH], {MOD_PROXY: None}),
-    Row('tls-retr', 'TLS relay, RETR 1 GiB', f'{RETR} --tls', REVERSE, [RATE, GATEWAY, WHOLE], {MOD_PROXY: 2}),
-    Row('tls-stor', 'TLS relay, STOR 1 GiB', f'{STOR} --tls', REVERSE, [RATE, GATEWAY, WHOLE], {MOD_PROXY: 2}),
+    Row('tls-retr', 'TLS relay, RETR 1 GiB', f'{RETR} {UNDER_TLS}', REVERSE, [RATE, GATEWAY, WHOLE], {MOD_PROXY: 2}),
+    Row('tls-stor', 'TLS relay, STOR 1 GiB', f'{STOR} {UNDER_TLS}', REVERSE, [RATE, GATEWAY, WHOLE], {MOD_PROXY: 2}),
 ]
 # Sessions that are held at once, and their memory in the gateway.
 HELD = [
     Row('held-client', 'held, client seat', 'idle --path k1/f0', CLIENT_SEAT, [], {}),
     Row('held-reverse', 'held, relay', 'idle --path k1/f0', REVERSE, [], {}),
-    Row('held-tls', 'held, TLS on both sides', 'idle --tls --path k1/f0', REVERSE, [], {}),
+    Row('held-tls', 'held, TLS on both sides', f'idle --path k1/f0 {UNDER_TLS}', REVERSE, [], {}),
 ]
 
 
@@ -92,10 +93,13 @@ class Bench:
         root.chmod(0o755)
         self.work.chmod(0o755)
         self.networks.make()
-        for address, ports, announced in ((parts.PLAIN, (61000, 63999), None), (parts.SECURE, (61000, 63999), None),
-                                          (parts.BEHIND_HAPROXY, parts.FEW_PORTS, parts.ROUTER_LAN)):
-            launched = parts.vsftpd(self.work, root, address, ports, announced, address == parts.SECURE)
-            self.start('server', address, *launched)
+        launched = {
+            'vsftpd': parts.vsftpd(self.work, root, parts.PLAIN, (61000, 63999)),
+            'few-ports': parts.vsftpd(self.work, root, parts.BEHIND_HAPROXY, parts.FEW_PORTS, parts.ROUTER_LAN),
+            'pure-ftpd': parts.pure(self.work, root, parts.SECURE),
+        }
+        for name, (command, environment) in launched.items():
+            self.start('server', name, command, environment)
 
     def start(self, host, name, command, environment):
         program = parts.Program(self.networks.inside(host, *command), f'gwbench-{os.getpid()}/{name}',
@@ -126,8 +130,7 @@ class Bench:
                 program = self.start('router', 'gateway', command, environment)
                 if name.startswith('twoport'):
                     program.said('ready')
-            tls = ['--tls'] if row.tls else []
-            self.until_it_serves(address, tls)
+            self.until_it_serves(address, UNDER_TLS.split() if row.tls else [])
             before = cpu(self.whole)
             result = self.load(row.arguments, address, program)
             if before is not None:
@@ -140,10 +143,10 @@ class Bench:
                 self.programs.remove(program)
                 program.stop()
 
-    def until_it_serves(self, address, tls):
+    def until_it_serves(self, address, how):
         """A download through it, which also makes it warm."""
         deadline = time.time() + 20
-        warm = ['login', '--transfer', '--path', 'k1/f0', '--secs', '0.1', *tls]
+        warm = ['login', '--transfer', '--path', 'k1/f0', '--secs', '0.1', *how]
         while 'error' in (result := self.load(warm, address)):
             if time.time() > deadline:
                 raise RuntimeError(f'no download through it: {result["error"]}')
@@ -267,6 +270,8 @@ def main():
             print(held_line(*held[-1]), flush=True)
             loads.append(os.getloadavg()[0])
     finally:
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, signal.SIG_IGN)
         if bench:
             bench.close()
         subprocess.run(['rm', '-rf', str(work)], check=True)

@@ -122,16 +122,15 @@ class Program:
         self.group.remove()
 
 
-def vsftpd(work, root, address, ports, announced=None, tls=False):
+def vsftpd(work, root, address, ports, announced=None):
     settings, empty = work / f'vsftpd-{address}.conf', work / 'empty'
     empty.mkdir(exist_ok=True)
     yes = ['listen', 'anonymous_enable', 'no_anon_password', 'write_enable', 'anon_upload_enable',
            'anon_mkdir_write_enable', 'anon_other_write_enable', 'allow_writeable_chroot', 'use_sendfile',
-           'pasv_promiscuous', 'port_promiscuous']
+           'pasv_promiscuous', 'port_promiscuous', 'one_process_model']
     no = ['background', 'local_enable', 'xferlog_enable', 'dual_log_enable', 'log_ftp_protocol', 'syslog_enable',
           'isolate', 'isolate_network', 'seccomp_sandbox', 'setproctitle_enable', 'session_support',
-          'connect_from_port_20', 'anon_world_readable_only', 'tcp_wrappers', 'lock_upload_files',
-          'require_ssl_reuse', 'force_local_logins_ssl', 'force_local_data_ssl']
+          'connect_from_port_20', 'anon_world_readable_only', 'tcp_wrappers', 'lock_upload_files']
     lines = [f'{key}=YES' for key in yes] + [f'{key}=NO' for key in no] + [
         f'listen_address={address}', f'anon_root={root}', f'ftp_username={servers.HOMELY}',
         f'nopriv_user={servers.NOBODY}', f'secure_chroot_dir={empty}', f'pasv_min_port={ports[0]}',
@@ -139,14 +138,14 @@ def vsftpd(work, root, address, ports, announced=None, tls=False):
         'data_connection_timeout=3600', 'anon_umask=022']
     if announced:
         lines.append(f'pasv_address={announced}')
-    if tls:
-        cert, key = servers.certificate(work)
-        lines += ['ssl_enable=YES', 'allow_anon_ssl=YES', 'ssl_tlsv1=YES', f'rsa_cert_file={cert}',
-                  f'rsa_private_key_file={key}', 'ssl_ciphers=HIGH']
-    else:
-        lines.append('one_process_model=YES')
     settings.write_text('\n'.join(lines) + '\n')
     return [servers.find('vsftpd', 'vsftpd'), settings], servers.libraries('vsftpd')
+
+
+def pure(work, root, address):
+    """Under TLS vsftpd passes each record through two processes, and would be what is measured."""
+    command, _, environment = servers.pure(work, root, 21, True)
+    return [f'{address},21' if word == '127.0.0.1,21' else word for word in command], environment
 
 
 def seat_client(binary, work, tls):
