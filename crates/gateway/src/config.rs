@@ -59,6 +59,8 @@ pub struct Config {
     pub policy: Policy,
     /// Bytes a second that each transfer may have, in either direction.
     pub rate_limit: Option<NonZeroU64>,
+    /// Where its program shows metrics.
+    pub metrics: Option<SocketAddr>,
     /// TLS towards clients, where it ends here.
     pub client_tls: Option<ClientTls>,
     /// The prefix of 96 bits behind which clients of IPv6 find servers of IPv4 (RFC 6052), in the

@@ -99,6 +99,34 @@ fn what_may_not_be_done_is_refused_with_its_reason_and_logged() {
 }
 
 #[test]
+fn decisions_are_counted_on_the_page_of_metrics() {
+    let stage = Stage::set("46120-46139", &["--deny-verb", "DELE", "--metrics", "0"]);
+    let mut client = stage.log_in();
+    client.asks("DELE a", "502");
+    client.asks("DELE b", "502");
+    let log = stage.gateway.log();
+    let page = log.split("http://").nth(1).unwrap().split("/metrics").next().unwrap();
+    let ask = |request: &str| {
+        let mut stream = TcpStream::connect(page).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answer = ask("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    for line in [
+        "twoport_gateway_sessions 1\n",
+        "twoport_gateway_decisions_total{decision=\"refuse\",reason=\"verb-forbidden\"} 2\n",
+    ] {
+        assert!(answer.contains(line), "{answer}");
+    }
+    assert!(ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 404"));
+    assert!(ask("POST /metrics HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 405"));
+}
+
+#[test]
 fn who_may_not_come_hears_why_and_the_server_does_not() {
     let stage = Stage::set("46020-46039", &["--deny-clients", "127.0.0.0/8@127.0.0.1"]);
     stage.connect().says("421 This gateway does not let you go there.");

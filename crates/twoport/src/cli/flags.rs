@@ -551,6 +551,14 @@ pub(crate) static FLAGS: &[Flag] = &[
     },
     Flag {
         of: &["gateway"],
+        long: "metrics",
+        short: None,
+        takes: Takes::Text("[ADDRESS:]PORT"),
+        about: "Show metrics for Prometheus at http://ADDRESS:PORT/metrics; a port alone is for this host",
+        details: "Everybody who reaches the address may read them.",
+    },
+    Flag {
+        of: &["gateway"],
         long: "upstream-mode",
         short: None,
         takes: Takes::Word(&["same", "passive", "active"]),

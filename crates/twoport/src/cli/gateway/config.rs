@@ -14,9 +14,8 @@ use twoport_server::config::ports::Ports;
 use twoport_server::config::problem::Problem;
 use twoport_server::config::value::Value as _;
 
-use super::rules;
-use super::servers;
 use super::words::Words;
+use super::{metrics, rules, servers};
 
 /// The port of FTP (RFC 959 §8).
 pub(super) const PORT: u16 = 21;
@@ -58,6 +57,7 @@ pub(super) fn config(words: &Words) -> Result<Config, Problem> {
         access: rules::access(words)?,
         policy: rules::over(words, policy(words, client_tls.is_some())?)?,
         rate_limit: rules::rate_limit(words)?,
+        metrics: metrics::address(words)?,
         client_tls,
         nat64: nat64(words)?,
         server_name: words.word("upstream-name").map(str::to_owned),

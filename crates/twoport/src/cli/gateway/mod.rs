@@ -4,6 +4,7 @@
 
 mod config;
 pub(crate) mod file;
+mod metrics;
 mod rules;
 mod seats;
 mod servers;
@@ -103,6 +104,7 @@ async fn relay(source: Source, configs: Vec<Config>) -> Outcome {
     let board = Board::default();
     let servers = configs.iter().flat_map(|config| &config.servers);
     let servers: Vec<String> = servers.map(|server| server.at.clone()).collect();
+    let pages: Vec<_> = configs.iter().filter_map(|config| config.metrics).collect();
     let mut gateways = Vec::new();
     for config in configs {
         let gateway = Gateway::bind(config, board.clone()).map_err(|error| {
@@ -112,6 +114,8 @@ async fn relay(source: Source, configs: Vec<Config>) -> Outcome {
     }
     let signals = Signals::new()
         .map_err(|error| Failure::here(format!("the system gives no signals: {error}")))?;
+    let metered = metrics::answer(pages.into_iter(), &board).await;
+    metered.map_err(|error| Failure::here(format!("{error}; choose another with --metrics")))?;
     let addresses = gateways.iter().flat_map(Gateway::addresses);
     let listen: Vec<String> = addresses.map(|address| address.to_string()).collect();
     let (listen, servers) = (listen.join(" "), servers.join(" "));

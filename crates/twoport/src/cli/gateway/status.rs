@@ -81,7 +81,8 @@ pub(super) fn run(matches: &ArgMatches) -> Outcome {
     data(&if matches.get_flag("metrics") { metrics(&status) } else { table(&status) })
 }
 
-fn document(status: &Status) -> Value {
+/// All of it, for those who ask.
+pub(super) fn document(status: &Status) -> Value {
     let sessions = status.sessions.iter().map(|session| {
         json!({
             "session": session.number,
@@ -139,7 +140,7 @@ fn table(status: &Value) -> String {
 }
 
 /// In the text format of Prometheus.
-fn metrics(status: &Value) -> String {
+pub(super) fn metrics(status: &Value) -> String {
     let pinholes = list(status, "sessions")
         .iter()
         .filter_map(|session| session.get("pinholes").and_then(Value::as_u64))
