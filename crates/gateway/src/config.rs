@@ -59,6 +59,8 @@ pub struct Config {
     pub policy: Policy,
     /// Bytes a second that each transfer may have, in either direction.
     pub rate_limit: Option<NonZeroU64>,
+    /// The interface on which hosts ask for ports, on a router.
+    pub pcp: Option<String>,
     /// Where its program shows metrics.
     pub metrics: Option<SocketAddr>,
     /// TLS towards clients, where it ends here.

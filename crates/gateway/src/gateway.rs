@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -25,6 +25,7 @@ use crate::front::{self, Front};
 use crate::health;
 use crate::hole::farewell;
 use crate::passes::Passes;
+use crate::pcp;
 use crate::pool::Pool;
 use crate::room::Room;
 use crate::seat::{self, Seat};
@@ -58,6 +59,8 @@ pub struct Gateway {
     /// Each with what it was asked for; none if the seat took it.
     listeners: Vec<(Option<Place>, TcpListener)>,
     orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
+    /// Where hosts ask for ports.
+    pcp: Option<UdpSocket>,
     stop: watch::Sender<bool>,
 }
 
@@ -133,13 +136,14 @@ impl Gateway {
         for place in config.places() {
             listeners.push((Some(place), listen(place.1)?));
         }
+        let pcp = config.pcp.as_deref().map(pcp::bind).transpose()?;
         let ports = Ports::new(config.data_ports.clone());
         let room = Room::new(config.max_sessions, config.max_sessions_per_ip);
         let (sparing, pool, passes) = (Arc::default(), Pool::default(), Passes::default());
         let shared = Shared { config, ports, room, sparing, pool, passes, board, router };
         let current = watch::Sender::new(Arc::new(shared));
         let stop = watch::Sender::new(false);
-        Ok(Self { current, listeners, orders: mpsc::channel(1), stop })
+        Ok(Self { current, listeners, orders: mpsc::channel(1), pcp, stop })
     }
 
     /// The addresses as bound.
@@ -169,10 +173,13 @@ impl Gateway {
 
     /// Relays until it is stopped, and until the last session has said so.
     pub async fn run(self) {
-        let Self { current, listeners, orders: (_, mut orders), stop } = self;
+        let Self { current, listeners, orders: (_, mut orders), pcp, stop } = self;
         let mut keepers = JoinSet::new();
         keepers.spawn(seat::keep_open(current.subscribe()));
         keepers.spawn(health::look_after(current.subscribe()));
+        if let Some(socket) = pcp {
+            keepers.spawn(pcp::serve(socket, current.subscribe()));
+        }
         let (connections, mut arrived) = mpsc::channel(1);
         let mut doors = Doors { accepting: JoinSet::new(), by_place: HashMap::new(), connections };
         for (place, listener) in listeners {

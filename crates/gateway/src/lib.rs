@@ -16,6 +16,7 @@ mod health;
 mod hole;
 mod log;
 mod passes;
+mod pcp;
 mod pool;
 mod room;
 mod seat;

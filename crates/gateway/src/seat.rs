@@ -188,6 +188,23 @@ pub(crate) fn is_own(address: IpAddr) -> bool {
     UdpSocket::bind((address, 0)).is_ok()
 }
 
+/// The own IPv4 address outside: of the interface by which clients of servers come, or on the way to
+/// the rest of the world.
+pub(crate) fn outside(seat: &Seat) -> Option<Ipv4Addr> {
+    /// Anywhere far; nothing is sent there. (A root of the DNS.)
+    const FAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 41, 0, 4)), 53);
+    let of_interface = || match seat {
+        Seat::Server(Taken { interface: Some(interface), .. }) => {
+            own_addresses(Some(interface)).into_iter().find(IpAddr::is_ipv4)
+        }
+        _ => None,
+    };
+    match of_interface().or_else(|| own_address(FAR).ok()) {
+        Some(IpAddr::V4(address)) => Some(address),
+        _ => None,
+    }
+}
+
 /// The own address that the system chooses towards a target.
 fn own_address(target: SocketAddr) -> io::Result<IpAddr> {
     let any: SocketAddr = match target {

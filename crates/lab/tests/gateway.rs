@@ -71,6 +71,7 @@ fn start(server: &Server, policy: Policy, paper: Option<&Paper>, first_port: u16
         access: Access::default(),
         policy,
         rate_limit: None,
+        pcp: None,
         metrics: None,
         client_tls,
         nat64: None,

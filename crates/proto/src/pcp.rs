@@ -1,8 +1,10 @@
 //! Messages of PCP (RFC 6887) and its elder NAT-PMP (RFC 6886): how a host asks its router to let
 //! connections to one of its ports in.
 //!
-//! TCP only, and only what a client sends and reads. When to repeat a message, and to whom it goes,
-//! is the caller's matter.
+//! TCP only: here what a client sends and reads; [`router`] has the other side. When to repeat a
+//! message, and to whom it goes, is the caller's matter.
+
+pub mod router;
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -55,6 +55,17 @@ pub fn haproxy(sections: &str) -> io::Result<Option<Running>> {
     Ok(Some(Running { child, work }))
 }
 
+/// The program `natpmpc`, a client of NAT-PMP, and where its libraries are; or a word about why the test
+/// is skipped.
+#[must_use]
+pub fn natpmpc() -> Option<(PathBuf, String)> {
+    let Ok(program) = find_in("natpmpc", "natpmpc") else {
+        eprintln!("skipped: natpmpc is not installed; run tests/peers/install");
+        return None;
+    };
+    Some((program, libraries_in("natpmpc")))
+}
+
 /// The program `miniupnpd`, the router of many homes, and where its libraries are; or a word about
 /// why the test is skipped.
 #[must_use]

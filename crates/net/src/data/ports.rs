@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use twoport_proto::data::LOWEST_PORT;
 
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
@@ -212,6 +213,13 @@ fn listen(address: IpAddr, port: u16) -> io::Result<TcpListener> {
 fn is_taken(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::ADDRINUSE | Errno::ACCESS))
+}
+
+/// A random port that is none of services, whoever may have it.
+#[must_use]
+pub fn random_port() -> Option<u16> {
+    let count = usize::from(u16::MAX - LOWEST_PORT) + 1;
+    random_below(count).and_then(|index| u16::try_from(index).ok()?.checked_add(LOWEST_PORT))
 }
 
 /// A random index below `length`. The tiny bias of the remainder does not help a guesser.

@@ -158,6 +158,51 @@ impl Router {
         })
     }
 
+    /// Has connections to an outer address and port sent to an inner one, from anybody, and lets them
+    /// pass for related; one that is not translated is only let pass. To be renewed within `lifetime`,
+    /// and before [`EXPECTED`] is over.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn forward(
+        &self,
+        external: SocketAddr,
+        internal: SocketAddr,
+        lifetime: Duration,
+    ) -> io::Result<()> {
+        self.with(|state| {
+            if external == internal {
+                return Ok(());
+            }
+            let send_on = || routing::send_on(&state.table, external, internal, lifetime);
+            // An element's time begins anew only with the element; it may have run out, too.
+            let anew = [routing::send_no_more(&state.table, external), send_on()];
+            let fresh = [send_on()];
+            state.netlink.commit(&anew).or_else(|_| state.netlink.commit(&fresh))
+        })?;
+        match self.welcome(external) {
+            // Without the helper's module a host's firewall has to accept `ct status dnat` itself.
+            Err(error) if external != internal => {
+                tracing::debug!(target: "twoport", %error, "no expectation");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Ends what [`forward`](Self::forward) began; who is connected stays so.
+    pub fn forward_no_more(&self, external: SocketAddr) {
+        self.with(|state| {
+            // It may have run out.
+            let _: io::Result<()> =
+                state.netlink.commit(&[routing::send_no_more(&state.table, external)]);
+            state.conntrack.unexpect(None, external);
+            if let Some(master) = state.welcoming.remove(&external) {
+                state.masters.free.push(master);
+            }
+        });
+    }
+
     /// How the remote end of a connection sees its local end; as it is where nothing is translated.
     #[must_use]
     pub fn seen(&self, local: SocketAddr, remote: SocketAddr) -> SocketAddr {

@@ -31,6 +31,9 @@ const IPV4: u32 = 7;
 const IPV6: u32 = 8;
 const SERVICE: u32 = 13;
 
+/// Ports that are forwarded: there is NAT in IPv4 alone.
+const FORWARD: &str = "forward4";
+
 /// The names and sizes of one family.
 struct Words {
     gate: &'static str,
@@ -72,6 +75,7 @@ pub(super) fn table(name: &str, taken: &Interception, master: u16) -> Vec<(Verb,
     for (number, family) in (0..).zip(Family::BOTH) {
         batch.extend(sets(name, family, 1 + 3 * number));
     }
+    batch.push((Verb::NewSet, forwards(name)));
     let helper = Attributes::new().text(1, "ftp").bytes(3, &[6]);
     let object = Attributes::new().text(1, name).text(2, "expects").number(3, 3);
     batch.push((Verb::NewObject, object.nest(4, &helper)));
@@ -85,6 +89,7 @@ pub(super) fn table(name: &str, taken: &Interception, master: u16) -> Vec<(Verb,
         batch.push(rule(name, "prerouting", &let_in(family)));
         batch.push(rule(name, "postrouting", &hide(family)));
     }
+    batch.push(rule(name, "prerouting", &forward()));
     batch.push(rule(name, "output", &expect(master)));
     batch
 }
@@ -104,6 +109,13 @@ fn sets(table: &str, family: Family, first: u32) -> [(Verb, Attributes); 3] {
     let disguise = disguise.number(4, own).number(5, words.length + 8);
     let disguise = disguise.number(6, words.address).number(7, words.length);
     [gate, pin, disguise].map(|set| (Verb::NewSet, set))
+}
+
+/// From an outer address and port to an inner one.
+fn forwards(table: &str) -> Attributes {
+    let at = (IPV4 << 6) | SERVICE;
+    let set = Attributes::new().text(1, table).text(2, FORWARD).number(3, FLAG_MAP | FLAG_TIMEOUT);
+    set.number(4, at).number(5, 8).number(6, at).number(7, 8).number(10, 7)
 }
 
 fn chain(table: &str, name: &str, kind: &str, (hook, priority): (u32, i32)) -> (Verb, Attributes) {
@@ -182,6 +194,22 @@ fn let_in(family: Family) -> Vec<Attributes> {
             &Attributes::new().text(1, words.pin).number(2, FIRST).number(3, RESULT),
         ),
         translation(family, 1, Some(RESULT + step)),
+    ]);
+    parts
+}
+
+/// `dnat ip to ip daddr . tcp dport map @forward4`.
+fn forward() -> Vec<Attributes> {
+    let words = Words::of(Family::V4);
+    let mut parts: Vec<Attributes> = of(Family::V4).into_iter().chain(tcp()).collect();
+    parts.extend([
+        payload(Header::Network, words.offsets.1, words.length, FIRST),
+        port(2, FIRST_OF_FOUR + 1),
+        expression(
+            "lookup",
+            &Attributes::new().text(1, FORWARD).number(2, FIRST).number(3, RESULT),
+        ),
+        translation(Family::V4, 1, Some(RESULT + 1)),
     ]);
     parts
 }
@@ -287,6 +315,22 @@ pub(super) fn shut(table: &str, pin: &Pin) -> (Verb, Attributes) {
     (Verb::DeleteElement, element((table, words.gate), &key(pin), None, None))
 }
 
+/// Connections to an outer address and port go to an inner one, for a while.
+pub(super) fn send_on(
+    table: &str,
+    external: SocketAddr,
+    internal: SocketAddr,
+    lifetime: Duration,
+) -> (Verb, Attributes) {
+    let to = at(internal);
+    (Verb::NewElement, element((table, FORWARD), &at(external), Some(&to), Some(lifetime)))
+}
+
+/// They do not any more.
+pub(super) fn send_no_more(table: &str, external: SocketAddr) -> (Verb, Attributes) {
+    (Verb::DeleteElement, element((table, FORWARD), &at(external), None, None))
+}
+
 /// Takes the pin away.
 pub(super) fn unpin(table: &str, pin: &Pin) -> (Verb, Attributes) {
     let words = Words::of(Family::of(pin.peer));
@@ -325,6 +369,7 @@ pub(super) fn text(name: &str, taken: &Interception) -> String {
              \tmap as{digit} {{ type {own} : {address}; flags timeout; }}\n"
         );
     }
+    text += "\tmap forward4 { type ipv4_addr . inet_service : ipv4_addr . inet_service; flags timeout; }\n";
     text += "\tct helper expects { type \"ftp\" protocol tcp; }\n\tchain prerouting {\n";
     let _infallible =
         writeln!(text, "\t\ttype nat hook prerouting priority {BEFORE}; policy accept;");
@@ -342,6 +387,7 @@ pub(super) fn text(name: &str, taken: &Interception) -> String {
             "\t\t{key} @gate{digit} delete @gate{digit} {{ {key} }} dnat {ip} to {key} map @pin{digit}"
         );
     }
+    text += "\t\tdnat ip to ip daddr . tcp dport map @forward4\n";
     let _infallible = write!(
         text,
         "\t}}\n\tchain postrouting {{\n\t\ttype nat hook postrouting priority {AFTER}; policy accept;\n"

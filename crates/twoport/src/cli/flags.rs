@@ -551,6 +551,14 @@ pub(crate) static FLAGS: &[Flag] = &[
     },
     Flag {
         of: &["gateway"],
+        long: "pcp",
+        short: None,
+        takes: Takes::Text("IF"),
+        about: "On a router: let hosts on this interface ask for ports, by PCP and NAT-PMP",
+        details: "A client or a server there opens its own way for data connections, under TLS from end to end.",
+    },
+    Flag {
+        of: &["gateway"],
         long: "metrics",
         short: None,
         takes: Takes::Text("[ADDRESS:]PORT"),

@@ -57,6 +57,7 @@ pub(super) fn config(words: &Words) -> Result<Config, Problem> {
         access: rules::access(words)?,
         policy: rules::over(words, policy(words, client_tls.is_some())?)?,
         rate_limit: rules::rate_limit(words)?,
+        pcp: rules::pcp(words)?,
         metrics: metrics::address(words)?,
         client_tls,
         nat64: nat64(words)?,

@@ -52,6 +52,19 @@ pub(super) fn over(words: &Words, mut policy: Policy) -> Result<Policy, Problem>
     Ok(policy)
 }
 
+/// The interface on which hosts ask for ports.
+///
+/// # Errors
+/// This seat is on no router.
+pub(super) fn pcp(words: &Words) -> Result<Option<String>, Problem> {
+    let interface = words.word("pcp").map(str::to_owned);
+    if interface.is_some() && !matches!(words.word("seat"), Some("client" | "server")) {
+        let what = "this seat is on no router";
+        return Err(words.wrong("pcp", what, "it goes with seat client and seat server"));
+    }
+    Ok(interface)
+}
+
 /// Bytes a second for each transfer.
 ///
 /// # Errors

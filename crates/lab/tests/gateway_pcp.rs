@@ -1,0 +1,172 @@
+//! Hosts behind a gateway open their own ports by PCP and NAT-PMP: others' programs and twoport's own,
+//! from inside a NAT, under TLS that nobody between can read.
+//!
+//! It needs root; without it, or without natpmpc, the tests are skipped aloud.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use twoport_lab::foreign::boxes;
+use twoport_lab::foreign::clients::served;
+use twoport_lab::foreign::nodes::{PATIENCE, Served, connect, network, wait_for};
+use twoport_net::mapping::{Protocol, Router};
+use twoport_networks::{Family, Network, Node, Process};
+
+/// How long is knocked at a closed door.
+const KNOCK: Duration = Duration::from_millis(500);
+
+const SERVER: &[&str] =
+    &["--seat", "server", "--wan", "wan", "--server", "10.0.0.10:21", "--pcp", "lan"];
+const CLIENT: &[&str] = &["--seat", "client", "--lan", "lan", "--pcp", "lan"];
+
+struct Stage {
+    network: Network,
+    gateway: Process,
+    _work: TempDir,
+}
+
+impl Stage {
+    fn set(name: &str, node: &str, seat: &[&str]) -> Option<Self> {
+        let network = network(name)?;
+        let work = TempDir::new().unwrap();
+        let path = work.path().join("log");
+        let log = std::fs::File::create(&path).unwrap();
+        let mut command = Command::new(served::program().unwrap());
+        command.arg("gateway").args(seat).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let gateway = network.node(node).unwrap().spawn(&mut command).unwrap();
+        let said = || std::fs::read_to_string(&path).unwrap();
+        assert!(wait_for(|| said().contains(" ready")), "{}", said());
+        Some(Self { network, gateway, _work: work })
+    }
+
+    fn node(&self, name: &str) -> &Node {
+        self.network.node(name).unwrap()
+    }
+
+    fn dialled(&self) -> IpAddr {
+        self.network.topology.dialled(Family::V4)
+    }
+
+    fn rules(&self, node: &str) -> String {
+        let listed = self.node(node).output(Command::new("nft").args(["list", "ruleset"])).unwrap();
+        String::from_utf8(listed.stdout).unwrap()
+    }
+
+    /// Whether what is said at an outer address is heard inside.
+    fn reaches(&self, from: &str, to: SocketAddr, listener: &TcpListener) -> bool {
+        let Ok(mut stream) = connect(self.node(from), to, KNOCK) else { return false };
+        stream.write_all(b"x").unwrap();
+        drop(stream);
+        let (mut inside, _) = listener.accept().unwrap();
+        let mut got = String::new();
+        inside.read_to_string(&mut got).is_ok() && got == "x"
+    }
+}
+
+/// Listens inside a node.
+fn listener(node: &Node, address: &str) -> TcpListener {
+    node.inside(|| TcpListener::bind(address)).unwrap().unwrap()
+}
+
+/// A runtime whose sockets are opened inside a node.
+fn asks<T: Send>(node: &Node, work: impl Future<Output = T> + Send) -> T {
+    node.inside(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(work)
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_host_maps_renews_and_releases_by_pcp_and_nothing_is_left_after_a_kill() {
+    let Some(stage) = Stage::set("nat/nat", "server-box", SERVER) else { return };
+    let own: IpAddr = "10.0.0.10".parse().unwrap();
+    let inside = listener(stage.node("server"), "10.0.0.10:50000");
+    let minutes = Duration::from_secs(120);
+    asks(stage.node("server"), async {
+        let router = Router::discover(own, PATIENCE).await.unwrap();
+        assert_eq!(router.protocol(), Protocol::Pcp);
+        assert_eq!(router.external_address().await.unwrap(), stage.dialled());
+        let mut mapping = router.map(50_000, Some(40_001), minutes).await.unwrap();
+        assert_eq!(mapping.external(), (stage.dialled(), 40_001).into());
+        for _ in 0..2 {
+            assert!(stage.reaches("client", mapping.external(), &inside), "any number of times");
+            assert!(stage.reaches("public", mapping.external(), &inside), "from anywhere");
+            mapping.renew().await.unwrap();
+        }
+        // Another program on the same host has another name for it, and a service has no way out.
+        assert!(router.map(50_000, None, minutes).await.is_err());
+        assert!(router.map(22, None, minutes).await.is_err());
+        let outer = mapping.external();
+        mapping.release().await;
+        assert!(!stage.reaches("client", outer, &inside));
+        let left = router.map(50_000, None, minutes).await.unwrap();
+        assert!(stage.reaches("client", left.external(), &inside));
+        let id = i32::try_from(stage.gateway.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
+        assert!(wait_for(|| !stage.rules("server-box").contains("twoport-gateway")));
+        assert!(!stage.reaches("client", left.external(), &inside));
+        std::mem::forget(left);
+    });
+}
+
+#[test]
+fn others_programs_are_answered_in_nat_pmp() {
+    let Some((program, libraries)) = boxes::natpmpc() else { return };
+    let Some(stage) = Stage::set("nat/nat", "client-box", CLIENT) else { return };
+    let inside = listener(stage.node("client"), "192.168.0.107:4100");
+    let mut natpmpc = Command::new(program);
+    natpmpc.env("LD_LIBRARY_PATH", libraries).args(["-g", "192.168.0.1", "-a", "4101", "4100"]);
+    let done = stage.node("client").output(natpmpc.args(["tcp", "600"])).unwrap();
+    let said = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success(), "{said}");
+    assert!(said.contains("Mapped public port 4101 protocol TCP to local port 4100"), "{said}");
+    assert!(said.contains("time 600"), "{said}");
+    let outer = said.split("Public IP address : ").nth(1).unwrap().split_whitespace().next();
+    let outer = SocketAddr::new(outer.unwrap().parse().unwrap(), 4101);
+    assert!(stage.reaches("server", outer, &inside));
+    // Nobody outside is answered.
+    let asked = asks(stage.node("public"), async {
+        let own: IpAddr = stage.node("public").address(Family::V4).unwrap();
+        let router = SocketAddr::new(outer.ip(), twoport_proto::pcp::PORT);
+        Router::discover_at(own, router, Duration::from_secs(2)).await
+    });
+    assert!(asked.is_err());
+}
+
+#[test]
+fn a_server_behind_the_gateway_serves_under_tls_that_passes() {
+    let Some(stage) = Stage::set("nat/nat", "server-box", SERVER) else { return };
+    let state = TempDir::new().unwrap();
+    let state = state.path().display().to_string();
+    let arguments = ["--open-firewall", "pcp", "--passive-ports", "50000-50003"];
+    let more = ["--state-directory", &state, "--tls", "required"];
+    let served = Served::start(stage.node("server"), &[&arguments[..], &more].concat());
+    assert!(wait_for(|| served.log().contains("ports are mapped")), "{}", served.log());
+    let work = TempDir::new().unwrap();
+    let (up, down) = (work.path().join("up"), work.path().join("down"));
+    let content: Vec<u8> = (0..50_000_u32).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(&up, &content).unwrap();
+    for mode in ["epsv", "pasv"] {
+        let url = format!("ftp://{}/a-{mode}", stage.dialled());
+        let program = served::program().unwrap();
+        let run = |arguments: &[&str]| {
+            let mut command = Command::new(&program);
+            command.env("HOME", work.path()).args(arguments);
+            command.args(["--tls", "required", "--no-verify", "--mode", mode]);
+            let done = stage.node("client").output(&mut command).unwrap();
+            let said = String::from_utf8(done.stderr).unwrap();
+            assert!(done.status.success(), "{mode}: {said} {}", served.log());
+        };
+        run(&["put", up.to_str().unwrap(), &url]);
+        run(&["get", &url, down.to_str().unwrap()]);
+        assert!(std::fs::read(&down).unwrap() == content);
+        std::fs::remove_file(&down).unwrap();
+    }
+}
