@@ -1,5 +1,5 @@
-//! A relay between any two peers: the same however bytes are cut; pinholes one at a time, only
-//! towards the two peers, never below port 1024, and none before they were prepared.
+//! A relay between any two peers, and the lobby before it: the same however bytes are cut; pinholes one at
+//! a time, only towards the two peers, never below port 1024, and none before they were prepared.
 #![no_main]
 
 use std::net::SocketAddr;
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use twoport_proto::relay::{
-    Auth, Doors, Effect, Ends, Hole, HoleId, Input, Leg, Legs, Mode, Policy, Relay, Side, Upstream,
+    Auth, By, Desk, Doors, Effect, Ends, Heard, Hole, HoleId, Input, Leg, Legs, Lobby, Mode,
+    Policy, Relay, Route, Routes, Side, Task, Upstream, Wish,
 };
 use twoport_proto::time::Time;
 
@@ -26,9 +27,12 @@ struct World {
 
 impl World {
     fn new(policy: Policy) -> Self {
-        let ends = Ends { client: CLIENT.parse().unwrap(), server: SERVER.parse().unwrap() };
+        Self::around(Relay::new(ends(), Legs::default(), policy))
+    }
+
+    fn around(relay: Relay) -> Self {
         Self {
-            relay: Relay::new(ends, Legs::default(), policy),
+            relay,
             now: Time::ZERO,
             prepared: Vec::new(),
             open: None,
@@ -82,6 +86,10 @@ impl World {
     }
 }
 
+fn ends() -> Ends {
+    Ends { client: CLIENT.parse().unwrap(), server: SERVER.parse().unwrap() }
+}
+
 fn check(side: Side, peer: &str) {
     let peer: SocketAddr = peer.parse().unwrap();
     if let Side::Listens(at) = side {
@@ -120,8 +128,57 @@ fn play(bits: u8, dialogue: &[u8], bytewise: bool) -> (Vec<u8>, Vec<u8>) {
     (world.to_client, world.to_server)
 }
 
+/// What a client hears in a lobby, and what its server hears after it; the relay goes on from there.
+fn visit(bits: u8, said: &[u8], bytewise: bool) -> (Vec<u8>, Option<Wish>, Vec<u8>) {
+    let desk = match bits % 3 {
+        0 => Desk::Forward { needs_login: bits & 4 != 0 },
+        _ => {
+            let row = |by, pattern: &[u8]| Route::new(by, pattern, "blue".into());
+            let rows = vec![row(By::User, b"*@blue"), row(By::Host, b"ftp.*"), row(By::Sni, b"*")];
+            Desk::Routes(Routes { rows, otherwise: (bits & 8 != 0).then(String::new) })
+        }
+    };
+    let mut lobby = Lobby::new(desk, policy(bits), (bits & 64 != 0).then_some(None));
+    let (mut heard, mut wish, mut is_over) = (Vec::new(), None, false);
+    let size = if bytewise { 1 } else { said.len().max(1) };
+    for chunk in said.chunks(size) {
+        lobby.handle(Heard::Bytes(chunk));
+        while let Some(task) = lobby.poll() {
+            assert!(!is_over, "{task:?} after the end");
+            match task {
+                Task::Write(bytes) => heard.extend(bytes),
+                Task::Secure => lobby.handle(Heard::Secured(Ok(Some(b"ftp.example")))),
+                Task::Check(_, password) => lobby.handle(Heard::Checked(password.0 == b"right")),
+                Task::Choose(chosen) => {
+                    if let Wish::Server { host, port } = &chosen {
+                        assert!(!host.is_empty() && !host.contains(['\r', '\n', ' ']) && *port > 0);
+                    }
+                    (wish, is_over) = (Some(chosen), true);
+                }
+                Task::End => is_over = true,
+                Task::Note(_) => {}
+            }
+        }
+    }
+    if wish.is_none() {
+        return (heard, None, Vec::new());
+    }
+    let mut world =
+        World::around(Relay::introduced(ends(), lobby.introduce(), false, policy(bits)));
+    for said in ["220 ready\r\n", "502 no\r\n", "331 go on\r\n"] {
+        world.input(Input::Bytes(Leg::Server, said.as_bytes()));
+    }
+    world.input(Input::Eof(Leg::Server));
+    (heard, wish, world.to_server)
+}
+
 fuzz_target!(|input: &[u8]| {
     let Some((&bits, dialogue)) = input.split_first() else { return };
+    let whole = visit(bits, dialogue, false);
+    let in_bytes = visit(bits, dialogue, true);
+    if bits % 3 != 1 {
+        assert_eq!((&in_bytes.0, &in_bytes.1), (&whole.0, &whole.1));
+    }
     let whole = play(bits, dialogue, false);
     // Clear text behind AUTH ends a session; a byte at a time it cannot come behind it.
     if bits % 3 != 1 {
