@@ -27,6 +27,7 @@ use crate::config::{self, Config, settings};
 use crate::limits::Most;
 use crate::log::Xferlog;
 use crate::outside::{Outside, POOL};
+use crate::session::source::Bindable;
 use crate::storage::disk::Options;
 use crate::storage::owners::Owners;
 use crate::storage::{Disk, Storage};
@@ -55,6 +56,8 @@ pub struct Serving {
     pub outside: Outside,
     /// Which port active connections shall come from.
     pub active_source: ActiveSource,
+    /// Which ports they may come from.
+    pub(crate) bindable: Arc<Bindable>,
     /// TLS, where it is on.
     pub tls: Option<Tls>,
     /// What binds its tickets to sessions.
@@ -117,6 +120,7 @@ impl Serving {
             keep_alive: config.timeouts.keep_alive,
             outside: Outside::new(&config, former.map(|former| &former.outside)),
             active_source: config.data.active_source_port,
+            bindable: Arc::default(),
             gate: gate(&config, former)?,
             trusted_proxies: config.server.trusted_proxies.clone(),
             tls,

@@ -6,7 +6,7 @@
 
 mod channel;
 mod control;
-mod source;
+pub(crate) mod source;
 mod way;
 mod work;
 

@@ -106,7 +106,7 @@ impl Channel {
             local,
             outside: serving.outside.clone(),
             foreign: serving.config().data.foreign_data == ForeignData::Allow,
-            source: Source::new(serving.active_source, own),
+            source: Source::new(serving.active_source, own, &serving.bindable),
             trusted_proxies: serving.trusted_proxies.clone(),
             way: Way::new(serving, [peer.ip(), control.maker()]),
             tls: false,
