@@ -33,7 +33,7 @@ RATE, OPS = ('mib_s', 'MiB/s', 'high'), ('per_s', 'files/s', 'high')
 GATEWAY, WHOLE = ('cpu_s_per_gib', 'gateway\'s CPU s/GiB', 'low'), ('whole_s_per_gib', 'whole CPU s/GiB', 'low')
 EACH, WHOLE_EACH = ('cpu_us_per_op', 'gateway\'s CPU us each', 'low'), ('whole_us_per_op', 'whole CPU us each', 'low')
 CLIENT_SEAT, REVERSE, HELPER = 'twoport --seat client', 'twoport --seat reverse', 'kernel\'s helper'
-HAPROXY, MOD_PROXY = 'haproxy, splice-auto', 'mod_proxy'
+HAPROXY, MOD_PROXY = 'haproxy, splicing', 'mod_proxy'
 # What stands in the router, and whom clients dial.
 GATEWAYS = {
     CLIENT_SEAT: (parts.seat_client, parts.PLAIN),
@@ -64,7 +64,7 @@ ROWS = [
     Row('splice-retr', 'relay, RETR 1 GiB', RETR, REVERSE, [RATE, GATEWAY, WHOLE], {HAPROXY: 0.9, MOD_PROXY: None}),
     Row('splice-stor', 'relay, STOR 1 GiB', STOR, REVERSE, [RATE, GATEWAY, WHOLE], {HAPROXY: 0.9, MOD_PROXY: None}),
     Row('relay-small32', 'relay, RETR 1 KiB, 32 sessions', f'{SMALL} 32', REVERSE, [OPS, EACH], {MOD_PROXY: None}),
-    Row('tls-retr', 'TLS relay, RETR 1 GiB', f'{RETR} {UNDER_TLS}', REVERSE, [RATE, GATEWAY, WHOLE], {MOD_PROXY: 2}),
+    Row('tls-retr', 'TLS relay, RETR 1 GiB', f'retr --path big.bin {UNDER_TLS}', REVERSE, [RATE, GATEWAY, WHOLE], {MOD_PROXY: 2}),
     Row('tls-stor', 'TLS relay, STOR 1 GiB', f'{STOR} {UNDER_TLS}', REVERSE, [RATE, GATEWAY, WHOLE], {MOD_PROXY: 2}),
 ]
 # Sessions that are held at once, and their memory in the gateway.

@@ -164,7 +164,8 @@ def haproxy(binary, work, tls):
     settings = work / 'haproxy.cfg'
     settings.write_text('\n'.join([
         'global', '  nbthread 2', '  tune.pipesize 1048576', '  maxconn 2000',
-        'defaults', '  mode tcp', '  option splice-auto', '  timeout connect 5s', '  timeout client 1h',
+        # With splice-auto it was seen to copy.
+        'defaults', '  mode tcp', '  option splice-request', '  option splice-response', '  timeout connect 5s', '  timeout client 1h',
         '  timeout server 1h', 'frontend ftp', f'  bind {ROUTER_LAN}:21',
         f'  bind {ROUTER_LAN}:{FEW_PORTS[0]}-{FEW_PORTS[1]}', '  default_backend vsftpd',
         'backend vsftpd', f'  server vsftpd {BEHIND_HAPROXY}', '']))
