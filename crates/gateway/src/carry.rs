@@ -3,10 +3,13 @@
 //!
 //! Who may come is decided in [`hole`](crate::hole).
 
+use std::future::poll_fn;
 use std::io;
 use std::num::NonZeroU64;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -108,11 +111,13 @@ struct Ended {
 ///
 /// An end that is no end is none on the other leg either: half a file must not pass for a whole one.
 async fn copy(
-    client: Stream,
-    server: Stream,
+    mut client: Stream,
+    mut server: Stream,
     rate_limit: Option<NonZeroU64>,
     moved: &AtomicU64,
 ) -> Result<(), Reason> {
+    client.widen(CHUNK);
+    server.widen(CHUNK);
     let (mut from_client, mut to_client) = split(client);
     let (mut from_server, mut to_server) = split(server);
     let result = {
@@ -168,16 +173,25 @@ async fn pass(
     let mut chunk = Vec::with_capacity(pace.as_ref().map_or(CHUNK, |pace| pace.chunk()));
     loop {
         chunk.clear();
-        let length = from.read_buf(&mut chunk).await?;
-        if length == 0 {
+        let mut read = from.read_buf(&mut chunk).await;
+        // TLS gives a record at a time: what else is there goes along.
+        while matches!(read, Ok(1..)) && chunk.len() < chunk.capacity() {
+            match poll_fn(|cx| Poll::Ready(pin!(from.read_buf(&mut chunk)).poll(cx))).await {
+                Poll::Ready(more) => read = more,
+                Poll::Pending => break,
+            }
+        }
+        if !chunk.is_empty() {
+            *bytes += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            to.write_all(&chunk).await?;
+            to.flush().await?;
+            if let Some(pace) = &mut pace {
+                pace.keep(chunk.len()).await;
+            }
+        }
+        if read? == 0 {
             // Says `close_notify` under TLS.
             return to.shutdown().await;
-        }
-        *bytes += u64::try_from(length).unwrap_or(u64::MAX);
-        to.write_all(&chunk).await?;
-        to.flush().await?;
-        if let Some(pace) = &mut pace {
-            pace.keep(length).await;
         }
     }
 }

@@ -87,6 +87,13 @@ impl Stream {
         }
     }
 
+    /// Lets TLS take much from the system, and give up to `bytes` to it, in one call: for data that are
+    /// only passed on.
+    pub fn widen(&mut self, bytes: usize) {
+        self.batch(bytes);
+        self.read_ahead();
+    }
+
     /// Lets TLS seal up to `bytes` before they go to the system, in one call.
     pub(crate) fn batch(&mut self, bytes: usize) {
         let Self::Tls(tls) = self else { return };

@@ -322,9 +322,10 @@ struct Masters {
 /// One of them.
 #[derive(Debug)]
 struct Master {
-    near: TcpStream,
-    /// Held: its end would be the connection's.
-    _far: TcpStream,
+    /// Its two addresses: asking the kernel for them for each pinhole would take longer.
+    ends: (SocketAddr, SocketAddr),
+    /// Held: their end would be the connection's.
+    _sockets: [TcpStream; 2],
 }
 
 impl Masters {
@@ -338,9 +339,7 @@ impl Masters {
 
     /// One of the peer's family.
     fn take(&mut self, peer: IpAddr) -> io::Result<Master> {
-        let fits = |master: &Master| {
-            master.near.peer_addr().is_ok_and(|address| address.is_ipv4() == peer.is_ipv4())
-        };
+        let fits = |master: &Master| master.ends.1.is_ipv4() == peer.is_ipv4();
         if let Some(index) = self.free.iter().position(fits) {
             return Ok(self.free.swap_remove(index));
         }
@@ -361,12 +360,12 @@ impl Masters {
         for end in [&near, &far] {
             SockRef::from(end).set_linger(Some(Duration::ZERO))?;
         }
-        Ok(Master { near, _far: far })
+        Ok(Master { ends: (wanted, near.peer_addr()?), _sockets: [near, far] })
     }
 }
 
 impl Master {
-    fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
-        Some((self.near.local_addr().ok()?, self.near.peer_addr().ok()?))
+    const fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        Some(self.ends)
     }
 }
