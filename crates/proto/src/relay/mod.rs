@@ -286,11 +286,16 @@ impl Relay {
         self.is_opaque
     }
 
-    /// Reads what can be read: replies first, since a command may answer one.
+    /// Reads what can be read: a reply first, since a command may answer one; and behind each what
+    /// has waited for it, so that it makes no difference how the server's lines are cut.
     fn run(&mut self) {
+        let mut has_replied = false;
         while self.halt.is_none() && !self.has_ended && !self.is_opaque {
-            if let Some(line) = self.server.next_line() {
+            if has_replied && let Some(line) = self.client_next() {
+                self.client_line(line);
+            } else if let Some(line) = self.server.next_line() {
                 self.server_line(line);
+                has_replied = true;
             } else if let Some(line) = self.client_next() {
                 self.client_line(line);
             } else {
