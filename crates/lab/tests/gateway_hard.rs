@@ -48,17 +48,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+mod boxed;
+mod by_hand;
+
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
-use twoport_lab::foreign::clients::served;
 use twoport_lab::foreign::nodes::{PATIENCE, connect, network, wait_for};
 use twoport_net::clock;
 use twoport_networks::{Family, Network, Node, Process};
+
+use self::by_hand::{End, door_in, open_doors};
 
 /// How long is knocked at a closed door.
 const KNOCK: Duration = Duration::from_millis(500);
@@ -78,7 +82,7 @@ impl Stage {
     fn set(name: &str, node: &str, seat: &[&str], port: u16) -> Option<Self> {
         let network = network(name)?;
         let work = TempDir::new().unwrap();
-        let gateway = start(&network, node, seat, &work);
+        let gateway = boxed::start(&network, node, seat, &work);
         let listen = || TcpListener::bind(("0.0.0.0", port));
         let listener = network.server().unwrap().inside(listen).unwrap().unwrap();
         Some(Self { network, gateway, listener, work })
@@ -116,60 +120,20 @@ impl Stage {
     }
 
     fn rules(&self, node: &str) -> String {
-        let listed = self.node(node).output(Command::new("nft").args(["list", "ruleset"])).unwrap();
-        String::from_utf8(listed.stdout).unwrap()
+        boxed::rules(self.node(node))
     }
 
     /// How many doors are open.
     fn open(&self, node: &str) -> usize {
-        let rules = self.rules(node);
-        let set = rules.split("set gate4").nth(1).unwrap().split("map pin4").next().unwrap();
-        set.split("elements = {").nth(1).map_or(0, |elements| elements.matches("expires").count())
+        open_doors(&self.rules(node))
     }
 
     fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.gateway.id().unwrap()).unwrap();
-        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+        boxed::signal(&self.gateway, signal);
     }
 }
-
-fn start(network: &Network, node: &str, seat: &[&str], work: &TempDir) -> Process {
-    let path = work.path().join("log");
-    let log = std::fs::File::create(&path).unwrap();
-    let mut command = Command::new(served::program().unwrap());
-    command.arg("gateway").args(seat).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    let gateway = network.node(node).unwrap().spawn(&mut command).unwrap();
-    let said = || std::fs::read_to_string(&path).unwrap();
-    assert!(wait_for(|| said().contains(" ready")), "{}", said());
-    gateway
-}
-
-/// One end of a control connection.
-struct End(BufReader<TcpStream>);
 
 impl End {
-    fn new(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self(BufReader::new(stream))
-    }
-
-    #[track_caller]
-    fn hears(&mut self, wanted: &str) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        assert!(line.starts_with(wanted), "expected {wanted:?}, got {line:?}");
-        line.trim_end().to_owned()
-    }
-
-    fn says(&mut self, line: &str) {
-        self.raw(format!("{line}\r\n").as_bytes());
-    }
-
-    fn raw(&mut self, bytes: &[u8]) {
-        self.0.get_mut().write_all(bytes).unwrap();
-    }
-
     /// A command that the server hears as it is, and its reply.
     #[track_caller]
     fn asks(&mut self, server: &mut Self, command: &str, reply: &str) {
@@ -183,7 +147,7 @@ impl End {
     #[track_caller]
     fn listens(&mut self, server: &mut Self, inside: &TcpListener) -> SocketAddr {
         self.says(&format!("PORT {}", comma(inside.local_addr().unwrap())));
-        let door = door(&server.hears("PORT "));
+        let door = door_in(&server.hears("PORT "));
         server.says("200 ok");
         self.hears("200");
         door
@@ -195,21 +159,13 @@ impl End {
         self.says("PASV");
         server.hears("PASV");
         server.says(&format!("227 Entering ({}).", comma(behind.local_addr().unwrap())));
-        door(&self.hears("227"))
+        door_in(&self.hears("227"))
     }
 }
 
 fn comma(address: SocketAddr) -> String {
     let [high, low] = address.port().to_be_bytes();
     format!("{},{high},{low}", address.ip().to_string().replace('.', ","))
-}
-
-/// The address in PORT or 227.
-fn door(line: &str) -> SocketAddr {
-    let numbers = line.split(['(', ')', ' ']).find(|word| word.contains(',')).unwrap();
-    let numbers: Vec<u16> = numbers.split(',').map(|n| n.trim().parse().unwrap()).collect();
-    let &[a, b, c, d, high, low] = numbers.first_chunk().unwrap();
-    format!("{a}.{b}.{c}.{d}:{}", high * 256 + low).parse().unwrap()
 }
 
 /// What goes in at one end comes out at the other.
@@ -232,7 +188,7 @@ fn a_server_that_connects_as_soon_as_it_may_finds_the_hole_open() {
         // Pipelined, and the server connects before it says 150: no SYN may come too early.
         let port = comma(inside.local_addr().unwrap());
         client.raw(format!("PORT {port}\r\nRETR a\r\n").as_bytes());
-        let door = door(&server.hears("PORT "));
+        let door = door_in(&server.hears("PORT "));
         server.says("200 ok");
         server.hears("RETR a");
         let data = connect(stage.node("server"), door, KNOCK).unwrap();
@@ -279,7 +235,7 @@ fn replies_and_commands_in_pieces_open_holes_at_another_port_too() {
         client.raw(piece);
         std::thread::park_timeout(Duration::from_millis(3));
     }
-    let door = door(&server.hears("PORT 218,2,135,1,"));
+    let door = door_in(&server.hears("PORT 218,2,135,1,"));
     for piece in ["20", "0-ok\r", "\n200", " ok\r\n"] {
         server.raw(piece.as_bytes());
         std::thread::park_timeout(Duration::from_millis(3));
@@ -364,7 +320,7 @@ fn a_gateway_that_starts_after_a_kill_leaves_nothing_of_the_last_one() {
     let own = client.0.get_ref().local_addr().unwrap().ip();
     let at: SocketAddr = (own, inside.local_addr().unwrap().port()).into();
     client.says(&format!("PORT {}", comma(at)));
-    let door = door(&server.hears("PORT "));
+    let door = door_in(&server.hears("PORT "));
     server.says("200 ok");
     client.hears("200");
     client.says("RETR a");
@@ -382,7 +338,7 @@ fn a_gateway_that_starts_after_a_kill_leaves_nothing_of_the_last_one() {
     stage.signal(Signal::KILL);
     assert!(wait_for(|| !stage.rules("client-box").contains("twoport-gateway")));
     let next = TempDir::new().unwrap();
-    let _gateway = start(&stage.network, "client-box", CLIENT, &next);
+    let _gateway = boxed::start(&stage.network, "client-box", CLIENT, &next);
     assert!(!expected().contains(&format!("dport={}", door.port())), "{}", expected());
     assert!(connect(stage.node("server"), door, KNOCK).is_err());
     drop(stage.work);

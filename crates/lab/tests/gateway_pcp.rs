@@ -5,12 +5,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod boxed;
+
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use twoport_lab::foreign::boxes;
 use twoport_lab::foreign::clients::served;
@@ -35,13 +37,7 @@ impl Stage {
     fn set(name: &str, node: &str, seat: &[&str]) -> Option<Self> {
         let network = network(name)?;
         let work = TempDir::new().unwrap();
-        let path = work.path().join("log");
-        let log = std::fs::File::create(&path).unwrap();
-        let mut command = Command::new(served::program().unwrap());
-        command.arg("gateway").args(seat).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let gateway = network.node(node).unwrap().spawn(&mut command).unwrap();
-        let said = || std::fs::read_to_string(&path).unwrap();
-        assert!(wait_for(|| said().contains(" ready")), "{}", said());
+        let gateway = boxed::start(&network, node, seat, &work);
         Some(Self { network, gateway, _work: work })
     }
 
@@ -54,8 +50,7 @@ impl Stage {
     }
 
     fn rules(&self, node: &str) -> String {
-        let listed = self.node(node).output(Command::new("nft").args(["list", "ruleset"])).unwrap();
-        String::from_utf8(listed.stdout).unwrap()
+        boxed::rules(self.node(node))
     }
 
     /// Whether what is said at an outer address is heard inside.
@@ -108,8 +103,7 @@ fn a_host_maps_renews_and_releases_by_pcp_and_nothing_is_left_after_a_kill() {
         assert!(!stage.reaches("client", outer, &inside));
         let left = router.map(50_000, None, minutes).await.unwrap();
         assert!(stage.reaches("client", left.external(), &inside));
-        let id = i32::try_from(stage.gateway.id().unwrap()).unwrap();
-        kill_process(Pid::from_raw(id).unwrap(), Signal::KILL).unwrap();
+        boxed::signal(&stage.gateway, Signal::KILL);
         assert!(wait_for(|| !stage.rules("server-box").contains("twoport-gateway")));
         assert!(!stage.reaches("client", left.external(), &inside));
         std::mem::forget(left);

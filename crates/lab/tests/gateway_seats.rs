@@ -5,16 +5,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+mod boxed;
+mod by_hand;
+
+use std::io::{BufRead as _, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use twoport_lab::foreign::clients::served;
 use twoport_lab::foreign::nodes::{PATIENCE, connect, network, wait_for};
 use twoport_networks::{Family, Network, Node, Process};
+
+use self::by_hand::{End, door_in, open_doors};
 
 /// How long is knocked at a closed door.
 const KNOCK: Duration = Duration::from_millis(500);
@@ -26,35 +31,10 @@ struct Stage {
     network: Network,
     gateway: Process,
     listener: TcpListener,
-    work: TempDir,
+    _work: TempDir,
 }
 
-/// One end of a control connection.
-struct End(BufReader<TcpStream>);
-
 impl End {
-    fn new(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self(BufReader::new(stream))
-    }
-
-    #[track_caller]
-    fn hears(&mut self, wanted: &str) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        assert!(line.starts_with(wanted), "expected {wanted:?}, got {line:?}");
-        line.trim_end().to_owned()
-    }
-
-    fn says(&mut self, line: &str) {
-        self.raw(format!("{line}\r\n").as_bytes());
-    }
-
-    fn raw(&mut self, bytes: &[u8]) {
-        self.0.get_mut().write_all(bytes).unwrap();
-    }
-
     /// Each piece in a packet of its own.
     fn in_pieces(&mut self, line: &str, length: usize) {
         for piece in line.as_bytes().chunks(length) {
@@ -69,19 +49,10 @@ impl Stage {
     fn set(name: &str, seat: &[&str], node: &str) -> Option<Self> {
         let network = network(name)?;
         let work = TempDir::new().unwrap();
-        let log = std::fs::File::create(work.path().join("log")).unwrap();
-        let mut command = Command::new(served::program().unwrap());
-        command.arg("gateway").args(seat).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let gateway = network.node(node).unwrap().spawn(&mut command).unwrap();
+        let gateway = boxed::start(&network, node, seat, &work);
         let listener =
             network.server().unwrap().inside(|| TcpListener::bind("0.0.0.0:21")).unwrap().unwrap();
-        let stage = Self { network, gateway, listener, work };
-        assert!(wait_for(|| stage.log().contains(" ready")), "{}", stage.log());
-        Some(stage)
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.work.path().join("log")).unwrap()
+        Some(Self { network, gateway, listener, _work: work })
     }
 
     fn node(&self, name: &str) -> &Node {
@@ -112,15 +83,12 @@ impl Stage {
     }
 
     fn rules(&self, node: &str) -> String {
-        let listed = self.node(node).output(Command::new("nft").args(["list", "ruleset"])).unwrap();
-        String::from_utf8(listed.stdout).unwrap()
+        boxed::rules(self.node(node))
     }
 
     /// How many doors are open.
     fn open(&self, node: &str) -> usize {
-        let rules = self.rules(node);
-        let set = rules.split("set gate4").nth(1).unwrap().split("map pin4").next().unwrap();
-        set.split("elements = {").nth(1).map_or(0, |elements| elements.matches("expires").count())
+        open_doors(&self.rules(node))
     }
 
     fn status(&self) -> String {
@@ -130,17 +98,8 @@ impl Stage {
     }
 
     fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.gateway.id().unwrap()).unwrap();
-        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+        boxed::signal(&self.gateway, signal);
     }
-}
-
-/// PORT as the server gets it.
-fn port(line: &str) -> SocketAddr {
-    let numbers = line.split(['(', ')', ' ']).find(|word| word.contains(',')).unwrap();
-    let numbers: Vec<u16> = numbers.split(',').map(|n| n.trim().parse().unwrap()).collect();
-    let &[a, b, c, d, high, low] = numbers.first_chunk().unwrap();
-    format!("{a}.{b}.{c}.{d}:{}", high * 256 + low).parse().unwrap()
 }
 
 const CLIENT: &[&str] = &["--seat", "client", "--lan", "lan"];
@@ -154,7 +113,7 @@ fn active_mode_is_let_in_once_and_from_the_server_only() {
 
     // A byte at a time; the address is the box's, and nothing is open before the server agrees.
     client.in_pieces("PORT 192,168,0,107,16,1\r\n", 1);
-    let door = port(&server.hears("PORT 218,2,135,1,"));
+    let door = door_in(&server.hears("PORT 218,2,135,1,"));
     assert_eq!(door.ip().to_string(), OUTSIDE);
     assert_eq!(stage.open("client-box"), 0);
     server.says("200 ok");
@@ -197,7 +156,7 @@ fn a_hole_closes_with_what_it_was_for() {
     let (mut client, mut server) = stage.session();
     let aim = |client: &mut End, server: &mut End| {
         client.says("PORT 192,168,0,107,16,2");
-        let door = port(&server.hears("PORT "));
+        let door = door_in(&server.hears("PORT "));
         server.says("200 ok");
         client.hears("200");
         client.says("RETR a");
@@ -210,7 +169,7 @@ fn a_hole_closes_with_what_it_was_for() {
     };
     // The server refuses PORT itself.
     client.says("PORT 192,168,0,107,16,2");
-    let door = port(&server.hears("PORT "));
+    let door = door_in(&server.hears("PORT "));
     server.says("500 no");
     client.hears("500");
     closed(door, "PORT refused");
@@ -312,7 +271,7 @@ fn passive_mode_is_let_in_through_the_servers_box() {
         let door = if is_extended {
             SocketAddr::new(stage.dialled(), line.split('|').nth(3).unwrap().parse().unwrap())
         } else {
-            port(&line)
+            door_in(&line)
         };
         assert_eq!(door.ip(), stage.dialled());
         assert_eq!(stage.open("server-box"), 1);
@@ -349,7 +308,7 @@ fn killed_it_leaves_running_transfers_and_nothing_else() {
     let inside =
         stage.node("client").inside(|| TcpListener::bind("192.168.0.107:4098")).unwrap().unwrap();
     client.says("PORT 192,168,0,107,16,2");
-    let door = port(&server.hears("PORT "));
+    let door = door_in(&server.hears("PORT "));
     server.says("200 ok");
     client.hears("200");
     client.says("RETR a");
@@ -362,7 +321,7 @@ fn killed_it_leaves_running_transfers_and_nothing_else() {
     // Another hole is open meanwhile.
     let (mut other, mut its) = stage.session();
     other.says("PORT 192,168,0,107,16,9");
-    let open = port(&its.hears("PORT "));
+    let open = door_in(&its.hears("PORT "));
     its.says("200 ok");
     other.hears("200");
     other.says("RETR b");
