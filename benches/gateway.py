@@ -15,7 +15,6 @@ which is where a gateway in the kernel has its own.
 import argparse
 import json
 import os
-import random
 import resource
 import signal
 import statistics
@@ -27,6 +26,7 @@ from pathlib import Path
 
 import gateway_parts as parts
 import servers
+from rounds import play
 
 GIB = 1 << 30
 RATE, OPS = ('mib_s', 'MiB/s', 'high'), ('per_s', 'files/s', 'high')
@@ -153,17 +153,8 @@ class Bench:
             time.sleep(0.1)
 
     def row(self, row):
-        names, results = [row.ours, *row.peers], {}
-        for number in range(self.options.rounds):
-            for name in random.sample(names, len(names)):
-                try:
-                    result = self.once(name, row)
-                except (RuntimeError, subprocess.TimeoutExpired) as error:
-                    result = {'error': str(error)}
-                if 'error' in result:
-                    print(f'# {row.name}: {name}: {result["error"]}', file=sys.stderr)
-                results.setdefault(name, []).append(result)
-                self.raw.append({**result, 'row': row.name, 'gateway': name, 'round': number})
+        names = [row.ours, *row.peers]
+        results = play(row, names, self.options.rounds, self.once, self.raw, 'gateway')
         # What the kernel does itself has no process whose CPU could be told.
         return [compared(row, what, results, peer) for peer in row.peers for what in row.figures
                 if what not in (GATEWAY, EACH) or GATEWAYS[peer][0]]

@@ -31,6 +31,7 @@ from pathlib import Path
 import servers
 from picture import picture
 from profile_rows import profile
+from rounds import play
 
 GIB = 1 << 30
 CPU, RATE = ('cpu_s_per_gib', 'CPU s/GiB', 'low'), ('mib_s', 'MiB/s', 'high')
@@ -178,17 +179,8 @@ class Bench:
         return [self.loadgen, row.arguments[0], *server.arguments(), *row.arguments[1:]]
 
     def row(self, row):
-        names, results = ['twoport', *row.peers], {}
-        for number in range(self.options.rounds):
-            for name in random.sample(names, len(names)):
-                try:
-                    result = self.once(name, row)
-                except (RuntimeError, subprocess.TimeoutExpired) as error:
-                    result = {'error': str(error)}
-                if 'error' in result:
-                    print(f'# {row.name}: {name}: {result["error"]}', file=sys.stderr)
-                results.setdefault(name, []).append(result)
-                self.raw.append({**result, 'row': row.name, 'server': name, 'round': number})
+        names = ['twoport', *row.peers]
+        results = play(row, names, self.options.rounds, self.once, self.raw, 'server')
         return [self.compared(row, what, results, peer) for what in row.figures for peer in row.peers]
 
     @staticmethod
