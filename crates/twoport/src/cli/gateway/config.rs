@@ -20,7 +20,7 @@ use super::{metrics, rules, servers};
 /// The port of FTP (RFC 959 §8).
 pub(super) const PORT: u16 = 21;
 
-/// Sessions at a time. Origin: each has two files and 12 kB (measured); twice what one box was asked to hold.
+/// Sessions at a time. Origin: each has two files and 13 kB (measured); twice what one box was asked to hold.
 const MAX_SESSIONS: usize = 10_000;
 
 /// Of one address. Origin: one cannot shut out the others, and a site behind one NAT gets in.
