@@ -89,9 +89,24 @@ fn mapper(inside: &str, programs: &Programs, work: &Path) -> io::Result<(Command
     );
     let file = work.join("miniupnpd.conf");
     fs::write(&file, text)?;
-    let mut command = programs.peer("miniupnpd", "miniupnpd")?;
+    let mut command = off_the_console(&programs.peer("miniupnpd", "miniupnpd")?);
     command.arg("-d").arg("-f").arg(file).arg("-P").arg(work.join("pid"));
     Ok((command, Ready::Says("Listening for NAT-PMP/PCP traffic")))
+}
+
+/// Where there is no syslog, the C library writes what is for it to the console, too, and a serial one
+/// takes 20 ms a line: long enough for clients to give the router up.
+fn off_the_console(command: &Command) -> Command {
+    let quiet = "mount --bind /dev/null /dev/console 2>/dev/null; exec \"$0\" \"$@\"";
+    let mut apart = Command::new("unshare");
+    apart.args(["--mount", "sh", "-c", quiet]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => apart.env(name, value),
+            None => apart.env_remove(name),
+        };
+    }
+    apart
 }
 
 /// tayga gives each client an IPv4 address of its own, which the NAT of the box then hides.
