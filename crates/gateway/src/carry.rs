@@ -5,6 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::Shutdown;
 use std::num::NonZeroU64;
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use twoport_proto::time::Time;
 const CHUNK: usize = twoport_net::pump::CHUNK;
 
 /// How long a handshake on a data connection may take. Origin: the server's data-timeout.
-const HANDSHAKE: Duration = Duration::from_secs(30);
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// How long the other direction may take to end once the data are through. Origin: peers close
 /// within a round trip; who does not is reset.
@@ -44,6 +45,8 @@ pub(crate) struct Cover {
     pub(crate) connect: Option<Guard>,
     /// Bytes a second, in either direction.
     pub(crate) rate_limit: Option<NonZeroU64>,
+    /// Whether what the client sends goes to the server.
+    pub(crate) takes_all: bool,
 }
 
 /// Both ends under TLS where they are to be, and copied until they end.
@@ -57,7 +60,7 @@ pub(crate) async fn carry(
     moved: &AtomicU64,
 ) -> Result<(), Reason> {
     if cover.accept.is_none() && cover.connect.is_none() && cover.rate_limit.is_none() {
-        return in_clear(client, server, moved).await;
+        return in_clear(client, server, cover.takes_all, moved).await;
     }
     let accepted = async {
         match cover.accept {
@@ -73,19 +76,28 @@ pub(crate) async fn carry(
     };
     // Each peer begins when it likes: some only after they have read the 150.
     let (client, server) = tokio::try_join!(accepted, connected).map_err(|error| error.reason)?;
-    copy(client, server, cover.rate_limit, moved).await
+    copy(client, server, (cover.rate_limit, cover.takes_all), moved).await
 }
 
 /// Neither leg under TLS: the kernel moves the bytes.
-async fn in_clear(client: TcpStream, server: TcpStream, moved: &AtomicU64) -> Result<(), Reason> {
-    let direction = async |from, to| {
+async fn in_clear(
+    client: TcpStream,
+    server: TcpStream,
+    takes_all: bool,
+    moved: &AtomicU64,
+) -> Result<(), Reason> {
+    let direction = async |from, to, passes: bool| {
         let mut bytes = 0;
-        let result = relay(from, to, &mut bytes).await;
+        let result = match passes {
+            true => relay(from, to, &mut bytes).await,
+            false => swallow(from, to).await,
+        };
         moved.fetch_add(bytes, Ordering::Relaxed);
         Ended { bytes, result }
     };
     let result = {
-        let (up, down) = (direction(&client, &server), direction(&server, &client));
+        let up = direction(&client, &server, takes_all);
+        let down = direction(&server, &client, true);
         tokio::pin!(up, down);
         tokio::select! {
             first = &mut up => rest(first, down).await,
@@ -101,6 +113,20 @@ async fn in_clear(client: TcpStream, server: TcpStream, moved: &AtomicU64) -> Re
     })
 }
 
+/// Reads what nobody is to get, and passes its end on.
+async fn swallow(from: &TcpStream, to: &TcpStream) -> io::Result<()> {
+    let mut chunk = [0; 4096];
+    loop {
+        from.readable().await?;
+        match from.try_read(&mut chunk) {
+            Ok(0) => return SockRef::from(to).shutdown(Shutdown::Write),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// A direction at its end: how much came through, and what the other end of it heard.
 struct Ended {
     bytes: u64,
@@ -113,7 +139,7 @@ struct Ended {
 async fn copy(
     mut client: Stream,
     mut server: Stream,
-    rate_limit: Option<NonZeroU64>,
+    (rate_limit, takes_all): (Option<NonZeroU64>, bool),
     moved: &AtomicU64,
 ) -> Result<(), Reason> {
     client.widen(CHUNK);
@@ -121,8 +147,8 @@ async fn copy(
     let (mut from_client, mut to_client) = split(client);
     let (mut from_server, mut to_server) = split(server);
     let result = {
-        let up = one_way(&mut from_client, &mut to_server, rate_limit, moved);
-        let down = one_way(&mut from_server, &mut to_client, rate_limit, moved);
+        let up = one_way(&mut from_client, &mut to_server, (rate_limit, takes_all), moved);
+        let down = one_way(&mut from_server, &mut to_client, (rate_limit, true), moved);
         tokio::pin!(up, down);
         tokio::select! {
             first = &mut up => rest(first, down).await,
@@ -154,19 +180,25 @@ async fn rest(first: Ended, other: impl Future<Output = Ended>) -> io::Result<()
 async fn one_way(
     from: &mut ReadHalf<Stream>,
     to: &mut WriteHalf<Stream>,
-    rate_limit: Option<NonZeroU64>,
+    (rate_limit, passes): (Option<NonZeroU64>, bool),
     moved: &AtomicU64,
 ) -> Ended {
     let mut bytes = 0;
     let mut pace = rate_limit.map(Pace::new);
-    let result = pass(from, to, pace.as_mut(), &mut bytes).await;
+    let result = pass(from, passes.then_some(&mut *to), pace.as_mut(), &mut bytes).await;
+    // Says `close_notify` under TLS.
+    let result = match result {
+        Ok(()) => to.shutdown().await,
+        broken => broken,
+    };
     moved.fetch_add(bytes, Ordering::Relaxed);
     Ended { bytes, result }
 }
 
+/// All of one direction, to its end; to nobody where there is no `to`.
 async fn pass(
     from: &mut ReadHalf<Stream>,
-    to: &mut WriteHalf<Stream>,
+    mut to: Option<&mut WriteHalf<Stream>>,
     mut pace: Option<&mut Pace>,
     bytes: &mut u64,
 ) -> io::Result<()> {
@@ -181,7 +213,7 @@ async fn pass(
                 Poll::Pending => break,
             }
         }
-        if !chunk.is_empty() {
+        if let Some(to) = to.as_mut().filter(|_| !chunk.is_empty()) {
             *bytes += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
             to.write_all(&chunk).await?;
             to.flush().await?;
@@ -190,28 +222,27 @@ async fn pass(
             }
         }
         if read? == 0 {
-            // Says `close_notify` under TLS.
-            return to.shutdown().await;
+            return Ok(());
         }
     }
 }
 
 /// Keeps a direction to so many bytes a second.
-struct Pace {
+pub(crate) struct Pace {
     rate: f64,
     /// When the next bytes may go.
     next: Time,
 }
 
 impl Pace {
-    fn new(rate: NonZeroU64) -> Self {
+    pub(crate) fn new(rate: NonZeroU64) -> Self {
         #[expect(clippy::cast_precision_loss, reason = "no rate is told apart beyond 2^53")]
         let rate = rate.get() as f64;
         Self { rate, next: clock::now() }
     }
 
     /// How much goes at a time: a tenth of a second's, so that it flows.
-    fn chunk(&self) -> usize {
+    pub(crate) fn chunk(&self) -> usize {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -221,7 +252,7 @@ impl Pace {
         tenth.clamp(1, CHUNK)
     }
 
-    async fn keep(&mut self, length: usize) {
+    pub(crate) async fn keep(&mut self, length: usize) {
         #[expect(clippy::cast_precision_loss, reason = "a length is at most CHUNK")]
         let takes = Duration::from_secs_f64(length as f64 / self.rate);
         // Time in which nothing came is not made up for.
@@ -255,7 +286,7 @@ mod tests {
         for is_cut in [false, true] {
             let (mut client, inner) = pair().await;
             let (outer, mut server) = pair().await;
-            let none = Cover { accept: None, connect: None, rate_limit: None };
+            let none = Cover { accept: None, connect: None, rate_limit: None, takes_all: true };
             let carried = tokio::spawn(carry(inner, outer, none, &MOVED));
             client.write_all(b"data").await.unwrap();
             let mut got = [0; 4];
@@ -275,7 +306,7 @@ mod tests {
     async fn what_the_receiver_does_after_the_end_is_no_error() {
         let (client, inner) = pair().await;
         let (outer, mut server) = pair().await;
-        let none = Cover { accept: None, connect: None, rate_limit: None };
+        let none = Cover { accept: None, connect: None, rate_limit: None, takes_all: true };
         let carried = tokio::spawn(carry(inner, outer, none, &MOVED));
         server.write_all(b"download").await.unwrap();
         server.shutdown().await.unwrap();

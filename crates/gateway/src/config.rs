@@ -25,6 +25,7 @@ use crate::access::Access;
 use crate::allow::Allow;
 use crate::front::Front;
 use crate::pool::{Balance, Health, Server};
+use crate::scan::Scanning;
 use crate::seat::Seat;
 
 /// The settings of a gateway.
@@ -57,6 +58,8 @@ pub struct Config {
     pub access: Access,
     /// What passes, and how.
     pub policy: Policy,
+    /// What scans uploads; the policy says what becomes of them.
+    pub scan: Option<Arc<Scanning>>,
     /// Bytes a second that each transfer may have, in either direction.
     pub rate_limit: Option<NonZeroU64>,
     /// The interface on which hosts ask for ports, on a router.

@@ -24,7 +24,7 @@ use crate::carry::{Cover, carry};
 use crate::config::Accounts;
 use crate::gateway::Shared;
 use crate::passes::{Passes, To};
-use crate::seat;
+use crate::seat::{self, IMPLICIT};
 use crate::session;
 use crate::upstream;
 
@@ -105,7 +105,8 @@ pub(crate) async fn arrive(
                 return refuse(front, client, No::Unreachable).await;
             };
             if accept(front, &mut client).await.is_ok() {
-                let cover = Cover { accept: None, connect: None, rate_limit: ends.rate_limit };
+                let rate_limit = ends.rate_limit;
+                let cover = Cover { accept: None, connect: None, rate_limit, takes_all: true };
                 ends.flowing.fetch_add(1, Ordering::Relaxed);
                 // What passes unread ends as it ends.
                 let _: Result<_, _> = carry(client, server, cover, &ends.live.bytes).await;
@@ -125,6 +126,12 @@ async fn control(
     stop: watch::Receiver<bool>,
 ) {
     let entered = if shared.config.drain { Err(Reason::Draining) } else { shared.room.enter(from) };
+    // Nothing of it could be scanned.
+    let is_unread = wanted.port == IMPLICIT && shared.config.client_tls.is_none();
+    if is_unread && shared.config.scan.is_some() {
+        note(&shared, from, &wanted, Reason::TlsNotScanned);
+        return refuse(front, client, No::Forbidden).await;
+    }
     let _place = match entered {
         Ok(place) => place,
         Err(reason) => {

@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use twoport_net::data::dial::{self, From};
@@ -27,12 +28,14 @@ use twoport_net::proxy;
 use twoport_net::tls::connect::Guard;
 use twoport_proto::data::is_client;
 use twoport_proto::reason::Reason;
-use twoport_proto::relay::{Doors, Hole, HoleId, LIFETIME, Legs, Side};
+use twoport_proto::relay::{Doors, Hole, HoleId, LIFETIME, Legs, Side, Subject};
 
 use crate::board::Live;
 use crate::carry::{Cover, carry};
 use crate::front::Asking;
 use crate::passes::{Holder, Pass, To};
+use crate::scan::spool::Held;
+use crate::scan::{Found, Scanning, upload};
 use crate::seat;
 use crate::upstream::Sparing;
 
@@ -67,8 +70,20 @@ pub(crate) struct Ends {
     pub(crate) live: Arc<Live>,
     /// Bytes a second for each of them; the kernel's own way knows none.
     pub(crate) rate_limit: Option<NonZeroU64>,
+    /// What scans uploads.
+    pub(crate) scan: Option<Arc<Scanning>>,
     /// Data connections that flow.
     pub(crate) flowing: AtomicUsize,
+}
+
+/// What has come of a pinhole.
+pub(crate) enum Event {
+    /// Somebody came through.
+    Used(HoleId),
+    /// What the client has sent was taken, and scanned.
+    Scanned(HoleId, Found, Option<Held>),
+    /// What was held is out, or cannot get out.
+    Delivered(HoleId, Result<(), Reason>),
 }
 
 /// The pinholes of a session.
@@ -77,13 +92,27 @@ pub(crate) struct Holes {
     prepared: HashMap<HoleId, Prepared>,
     /// Those that wait for somebody: each ends when its sender is dropped, unless it is joined.
     waiting: HashMap<HoleId, oneshot::Sender<()>>,
-    used: UnboundedSender<HoleId>,
+    events: UnboundedSender<Event>,
+    /// The pinhole by which an upload is taken, and the task that does so, or delivers it.
+    taking: Option<HoleId>,
+    upload: Option<AbortOnDrop>,
+    /// An upload that was taken.
+    held: Option<Held>,
     /// What the kernel lets in.
     pins: HashMap<HoleId, Vec<Pinhole>>,
 }
 
+/// A task that ends with its owner.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Doors that nobody gets through yet: who connects waits in the queue of the port.
-struct Prepared {
+pub(crate) struct Prepared {
     hole: Hole,
     client: Option<Door>,
     server: Option<Door>,
@@ -98,8 +127,17 @@ enum Door {
 }
 
 impl Holes {
-    pub(crate) fn new(ends: Arc<Ends>, used: UnboundedSender<HoleId>) -> Self {
-        Self { ends, prepared: HashMap::new(), waiting: HashMap::new(), used, pins: HashMap::new() }
+    pub(crate) fn new(ends: Arc<Ends>, events: UnboundedSender<Event>) -> Self {
+        Self {
+            ends,
+            prepared: HashMap::new(),
+            waiting: HashMap::new(),
+            events,
+            taking: None,
+            upload: None,
+            held: None,
+            pins: HashMap::new(),
+        }
     }
 
     /// Leases a door for each side that dials.
@@ -111,7 +149,7 @@ impl Holes {
         }
         let lease = |side, local| match side {
             Side::Dials => self.ends.ports.lease(local).map(Some).map_err(|error| error.reason),
-            Side::Listens(_) => Ok(None),
+            Side::Listens(_) | Side::Kept => Ok(None),
         };
         let server = lease(hole.server, self.ends.server_local)?;
         let client = match (&self.ends.asking, hole) {
@@ -157,6 +195,12 @@ impl Holes {
         for pin in self.pins.get_mut(&id).into_iter().flatten() {
             pin.open(LIFETIME)?;
         }
+        if self.ends.scan.is_some() {
+            // Which way the data go is known with the verb.
+            let door = self.prepared.get_mut(&id).and_then(|prepared| prepared.client.as_mut());
+            door.into_iter().for_each(|door| self.ends.unlock(door));
+            return Ok(());
+        }
         let is_dialled = |Prepared { hole, .. }: &Prepared| {
             matches!((hole.client, hole.server), (Side::Listens(_), Side::Listens(_)))
         };
@@ -168,15 +212,48 @@ impl Holes {
 
     /// Lets data through.
     pub(crate) fn dial(&mut self, id: HoleId) {
-        if let Some(mut prepared) = self.prepared.remove(&id) {
-            if let Some(door) = &mut prepared.client {
-                self.ends.unlock(door);
-            }
-            let (open, closed) = oneshot::channel();
-            self.waiting.insert(id, open);
-            let (ends, used) = (Arc::clone(&self.ends), self.used.clone());
-            tokio::spawn(through(ends, prepared, id, closed, used));
+        let Some(mut prepared) = self.prepared.remove(&id) else { return };
+        if let Some(door) = &mut prepared.client {
+            self.ends.unlock(door);
         }
+        let (open, closed) = oneshot::channel();
+        self.waiting.insert(id, open);
+        let (ends, events) = (Arc::clone(&self.ends), self.events.clone());
+        if prepared.hole.client != Side::Kept {
+            tokio::spawn(through(ends, prepared, id, closed, events));
+        } else if let Some(held) = self.held.take() {
+            let task = tokio::spawn(upload::deliver(ends, prepared, id, held, closed, events));
+            self.upload = Some(AbortOnDrop(task.abort_handle()));
+        }
+    }
+
+    /// Takes what the client sends, and has it scanned.
+    pub(crate) fn take(&mut self, id: HoleId, subject: Subject) {
+        let (prepared, scanning) = (self.prepared.remove(&id), self.ends.scan.clone());
+        let (Some(prepared), Some(scanning)) = (prepared, scanning) else {
+            let found = Found::Broken(Reason::LocalError);
+            // The session is there: it has asked.
+            let _: Result<(), _> = self.events.send(Event::Scanned(id, found, None));
+            return;
+        };
+        let (open, closed) = oneshot::channel();
+        self.waiting.insert(id, open);
+        let (ends, events) = (Arc::clone(&self.ends), self.events.clone());
+        let work = upload::take(ends, scanning, prepared, (id, subject), closed, events);
+        self.taking = Some(id);
+        self.upload = Some(AbortOnDrop(tokio::spawn(work).abort_handle()));
+    }
+
+    /// Keeps what was taken by a pinhole, unless it is wanted no more.
+    pub(crate) fn keep(&mut self, id: HoleId, held: Option<Held>) {
+        if self.taking == Some(id) {
+            self.held = held;
+        }
+    }
+
+    /// Forgets an upload: what is connected for it is reset.
+    pub(crate) fn discard(&mut self) {
+        (self.taking, self.upload, self.held) = (None, None, None);
     }
 
     /// Somebody came through: what flows is no longer a pinhole's matter.
@@ -244,7 +321,8 @@ impl Ends {
         let private = *lock(&self.private);
         let is_translated = self.client.is_ipv4() != self.server.is_ipv4();
         let Some(router) = &self.router else { return Ok(None) };
-        if private.client || private.server || is_translated || self.rate_limit.is_some() {
+        let is_watched = self.rate_limit.is_some() || self.scan.is_some();
+        if private.client || private.server || is_translated || is_watched {
             return Ok(None);
         }
         let (peer, listening, seen) = match (hole.client, hole.server) {
@@ -256,9 +334,23 @@ impl Ends {
         let door = Some(pin.door());
         let doors = match hole.client {
             Side::Dials => Doors { client: door, server: None },
-            Side::Listens(_) => Doors { client: None, server: door },
+            Side::Listens(_) | Side::Kept => Doors { client: None, server: door },
         };
         Ok(Some((doors, pin)))
+    }
+
+    /// TLS towards the client, if its data are under it.
+    pub(crate) fn cover_of_client(&self) -> Option<Arc<ServerConfig>> {
+        self.accept.clone().filter(|_| lock(&self.private).client)
+    }
+
+    /// The same towards the server.
+    pub(crate) fn cover_of_server(&self) -> Option<Guard> {
+        let connect = lock(&self.connect).clone().filter(|_| lock(&self.private).server);
+        if connect.as_ref().is_some_and(Guard::is_spent) {
+            self.sparing.note(self.server);
+        }
+        connect
     }
 
     /// Connects to a peer that listens, which sees `seen`.
@@ -273,6 +365,18 @@ impl Ends {
             io::ErrorKind::TimedOut => Reason::DataDialTimeout,
             _ => Reason::DataUnreachable,
         })
+    }
+
+    async fn to_client(&self, at: SocketAddr) -> Result<TcpStream, Reason> {
+        self.dial(at, self.client_local, self.server_seen).await
+    }
+
+    async fn to_server(&self, at: SocketAddr) -> Result<TcpStream, Reason> {
+        let mut server = self.dial(at, self.server_local, self.client_seen).await?;
+        if let Some(header) = &self.introduction {
+            server.write_all(header).await.map_err(|_| Reason::DataReset)?;
+        }
+        Ok(server)
     }
 
     /// A door for a peer at the address that it knows: with the listener's own port if that is free.
@@ -302,20 +406,16 @@ async fn through(
     prepared: Prepared,
     id: HoleId,
     closed: oneshot::Receiver<()>,
-    used: UnboundedSender<HoleId>,
+    events: UnboundedSender<Event>,
 ) {
     let joined = join(&ends, prepared, closed).await;
     // The session may have ended meanwhile; then nobody counts.
-    let _: Result<(), _> = used.send(id);
+    let _: Result<(), _> = events.send(Event::Used(id));
     let moved = match joined {
         Some(Ok((client, server))) => {
-            let private = *lock(&ends.private);
-            let connect = lock(&ends.connect).clone().filter(|_| private.server);
-            if connect.as_ref().is_some_and(Guard::is_spent) {
-                ends.sparing.note(ends.server);
-            }
-            let accept = ends.accept.clone().filter(|_| private.client);
-            let cover = Cover { accept, connect, rate_limit: ends.rate_limit };
+            let (accept, connect) = (ends.cover_of_client(), ends.cover_of_server());
+            let takes_all = ends.scan.is_none();
+            let cover = Cover { accept, connect, rate_limit: ends.rate_limit, takes_all };
             ends.flowing.fetch_add(1, Ordering::Relaxed);
             let carried = carry(client, server, cover, &ends.live.bytes).await;
             ends.flowing.fetch_sub(1, Ordering::Relaxed);
@@ -337,38 +437,72 @@ async fn join(
     prepared: Prepared,
     mut closed: oneshot::Receiver<()>,
 ) -> Option<Result<(TcpStream, TcpStream), Reason>> {
-    let to_client = |at| ends.dial(at, ends.client_local, ends.server_seen);
-    let to_server = async |at| {
-        let mut server = ends.dial(at, ends.server_local, ends.client_seen).await?;
-        if let Some(header) = &ends.introduction {
-            server.write_all(header).await.map_err(|_| Reason::DataReset)?;
-        }
-        Ok(server)
-    };
-    let via = ends.client_via;
+    let Prepared { hole, client, server } = prepared;
     let both = |client: Result<TcpStream, Reason>, server: Result<TcpStream, Reason>| {
         Ok((client?, server?))
     };
-    let Prepared { hole, client, server } = prepared;
-    match (hole.client, hole.server, client, server) {
-        (_, Side::Listens(server), Some(door), _) => {
-            let client = guest(door, ends.client, via, &mut closed).await?;
-            Some(both(Ok(client), to_server(server).await))
+    Some(match (hole.client, hole.server) {
+        // Who has to come first: the other one is dialled for nobody else.
+        (Side::Listens(_), Side::Dials) => {
+            let server = server_side(ends, hole.server, server, &mut closed).await?;
+            both(client_side(ends, hole.client, client, &mut closed).await?, server)
         }
-        (Side::Listens(client), _, _, Some(door)) => {
-            let server = guest(door, ends.server.ip(), None, &mut closed).await?;
-            Some(both(to_client(client).await, Ok(server)))
+        (Side::Listens(client), Side::Listens(server)) => {
+            let (client, server) = tokio::join!(ends.to_client(client), ends.to_server(server));
+            both(client, server)
         }
-        (Side::Listens(client), Side::Listens(server), ..) => {
-            let (client, server) = tokio::join!(to_client(client), to_server(server));
-            Some(both(client, server))
+        _ => {
+            let client = client_side(ends, hole.client, client, &mut closed).await?;
+            both(client, server_side(ends, hole.server, server, &mut closed).await?)
         }
-        (_, _, Some(to_client), Some(to_server)) => {
-            let client = guest(to_client, ends.client, via, &mut closed).await?;
-            let server = guest(to_server, ends.server.ip(), None, &mut closed).await?;
-            Some(Ok((client, server)))
+    })
+}
+
+async fn client_side(
+    ends: &Ends,
+    side: Side,
+    door: Option<Door>,
+    closed: &mut oneshot::Receiver<()>,
+) -> Option<Result<TcpStream, Reason>> {
+    match (side, door) {
+        (Side::Listens(at), _) => Some(ends.to_client(at).await),
+        (Side::Dials, Some(door)) => {
+            Some(Ok(guest(door, ends.client, ends.client_via, closed).await?))
         }
-        _ => Some(Err(Reason::LocalError)),
+        (Side::Dials, None) | (Side::Kept, _) => Some(Err(Reason::LocalError)),
+    }
+}
+
+async fn server_side(
+    ends: &Ends,
+    side: Side,
+    door: Option<Door>,
+    closed: &mut oneshot::Receiver<()>,
+) -> Option<Result<TcpStream, Reason>> {
+    match (side, door) {
+        (Side::Listens(at), _) => Some(ends.to_server(at).await),
+        (Side::Dials, Some(door)) => Some(Ok(guest(door, ends.server.ip(), None, closed).await?)),
+        (Side::Dials, None) | (Side::Kept, _) => Some(Err(Reason::LocalError)),
+    }
+}
+
+impl Prepared {
+    /// The client alone; none if the door was closed before it came.
+    pub(crate) async fn client(
+        self,
+        ends: &Ends,
+        mut closed: oneshot::Receiver<()>,
+    ) -> Option<Result<TcpStream, Reason>> {
+        client_side(ends, self.hole.client, self.client, &mut closed).await
+    }
+
+    /// The server alone.
+    pub(crate) async fn server(
+        self,
+        ends: &Ends,
+        mut closed: oneshot::Receiver<()>,
+    ) -> Option<Result<TcpStream, Reason>> {
+        server_side(ends, self.hole.server, self.server, &mut closed).await
     }
 }
 

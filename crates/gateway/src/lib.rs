@@ -19,6 +19,7 @@ mod passes;
 mod pcp;
 mod pool;
 mod room;
+mod scan;
 mod seat;
 mod session;
 mod upstream;
@@ -31,6 +32,9 @@ pub use config::{Accounts, ClientTls, Config};
 pub use front::Front;
 pub use gateway::{Gateway, Handle};
 pub use pool::{Balance, Health, Proxy, Server};
+pub use scan::{CommandScanner, IcapScanner, Scanner, Scanning};
 pub use seat::{IMPLICIT, Seat, Taken};
 pub use twoport_proto::proxy::Version;
-pub use twoport_proto::relay::{Auth, By, Desk, Mode, Names, Policy, Route, Routes, Upstream};
+pub use twoport_proto::relay::{
+    Auth, By, Desk, Mode, Names, Policy, Route, Routes, Scan, Upstream,
+};

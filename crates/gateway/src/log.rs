@@ -32,7 +32,11 @@ pub(crate) fn note(who: &Who, note: &Note) {
         Decision::Refuse | Decision::Close => {
             warn!(target: "twoport", session, %client, server, subject, object, reason, why, "{decision}");
         }
-        Decision::Rewrite | Decision::Ignore | Decision::Secure | Decision::Pass => {
+        Decision::Rewrite
+        | Decision::Ignore
+        | Decision::Secure
+        | Decision::Pass
+        | Decision::Scan => {
             info!(target: "twoport", session, %client, server, subject, object, reason, why, "{decision}");
         }
     }

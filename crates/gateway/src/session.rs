@@ -22,14 +22,14 @@ use twoport_proto::code::Code;
 use twoport_proto::proxy;
 use twoport_proto::reason::Reason;
 use twoport_proto::relay::{
-    self, Decision, Effect, HoleId, Input, Introduction, Leg, Legs, Mode, Note, Policy, Relay,
+    self, Decision, Effect, Input, Introduction, Leg, Legs, Mode, Note, Policy, Relay,
 };
 use twoport_proto::reply::Reply;
 use twoport_proto::time::Time;
 
 use crate::board::Entry;
 use crate::gateway::Shared;
-use crate::hole::{Ends, Holes, lock};
+use crate::hole::{Ends, Event, Holes, lock};
 use crate::log::{self, Who};
 use crate::passes::Pass;
 use crate::pool::Guest;
@@ -73,7 +73,7 @@ struct Session {
     holes: Holes,
     /// To any port of the server, where nothing can be read.
     pass: Option<Pass>,
-    used: mpsc::UnboundedReceiver<HoleId>,
+    events: mpsc::UnboundedReceiver<Event>,
     greeting_expected: bool,
     has_ended: bool,
 }
@@ -203,9 +203,10 @@ impl Session {
             sparing: Arc::clone(&shared.sparing),
             live: Arc::clone(&entry.live),
             rate_limit: shared.config.rate_limit,
+            scan: shared.config.scan.clone(),
             flowing: AtomicUsize::new(0),
         });
-        let (sender, used) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::unbounded_channel();
         let holes = Holes::new(Arc::clone(&ends), sender);
         let legs = relay::Ends { client: client.peer(), server: server.peer() };
         let mut policy = shared.config.policy.clone();
@@ -228,7 +229,7 @@ impl Session {
             ends,
             holes,
             pass: None,
-            used,
+            events,
             greeting_expected: true,
             has_ended: false,
         })
@@ -291,10 +292,7 @@ impl Session {
                     let bytes = std::mem::take(&mut from_server);
                     self.heard(Leg::Server, &bytes, server_ended).await;
                 }
-                Some(id) = self.used.recv() => {
-                    self.holes.used(id);
-                    self.input(Input::Used(id)).await;
-                }
+                Some(event) = self.events.recv() => self.happened(event).await,
                 () = sleep_until(clock::instant(due)) => {
                     if clock::now() < idle {
                         self.input(Input::Timer).await;
@@ -335,6 +333,21 @@ impl Session {
         }
     }
 
+    /// Something has come of a pinhole.
+    async fn happened(&mut self, event: Event) {
+        match event {
+            Event::Used(id) => {
+                self.holes.used(id);
+                self.input(Input::Used(id)).await;
+            }
+            Event::Scanned(id, found, held) => {
+                self.holes.keep(id, held);
+                self.input(Input::Scanned(id, found.verdict())).await;
+            }
+            Event::Delivered(id, result) => self.input(Input::Delivered(id, result)).await,
+        }
+    }
+
     /// One input, then its effects; some of them have an answer, which is an input again.
     async fn input(&mut self, input: Input<'_>) {
         self.relay.handle(now(), input);
@@ -364,6 +377,8 @@ impl Session {
                 }
             }
             Effect::Dial(id) => self.holes.dial(id),
+            Effect::Take(id, subject) => self.holes.take(id, subject),
+            Effect::Discard => self.holes.discard(),
             Effect::Close(id, _) => self.holes.close(id),
             Effect::Secure(leg) => {
                 let secured = self.secure(leg).await;

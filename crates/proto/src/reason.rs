@@ -175,6 +175,8 @@ reasons! {
         "It closed or confirmed ahead of the end of data. Compare the size, or send again.";
     FinalReplyMissing "final-reply-missing" "The data ended, but the final reply did not come"
         "The control connection died, or the server never confirmed. The length was compared where it was known. If it happens after long transfers, a NAT or firewall drops idle connections.";
+    FormNotScanned "form-not-scanned" "Uploads are scanned here, and in this form they could not be"
+        "Compressed (MODE Z), in blocks or in EBCDIC, a scanner would not see what the file will hold. Use MODE S, STRU F and TYPE A or I.";
     ForeignAddress "foreign-address" "Rejected data connection to foreign address"
         "PORT and EPRT may name only the address that the control connection comes from (RFC 2577 §3). A client behind NAT should use EPSV or PASV, or send its public address; foreign-data widens the rule for FXP.";
     GlobNotSupported "glob-not-supported" "Globbing not supported"
@@ -331,6 +333,10 @@ reasons! {
         "No route of the gateway fits the name of HOST, of the TLS handshake or of USER. Check the name, or add a route; one for `user:*` takes everybody.";
     RouterSilent "router-silent" "No router answers to PCP, NAT-PMP or UPnP"
         "Port mappings need a router that offers one of them; it is often switched off. Switch it on there, or forward the ports by hand and name the outer address.";
+    ScanFailed "scan-failed" "The upload could not be scanned, and was not stored"
+        "The scanner of the gateway cannot be reached, or ended without a verdict; the line `scanner` in the gateway's log has its words. Try again later. --scan-failure pass lets uploads through without a scan.";
+    ScanTimeout "scan-timeout" "The scan of the upload took too long, and it was not stored"
+        "The scanner of the gateway gave no verdict within --scan-timeout. Look at its load; or raise the limit.";
     ServerBusy "server-busy" "The server has too many connections"
         "Its own limit is reached. Try again later, or close other sessions.";
     ServerFull "server-full" "Too many connections"
@@ -365,6 +371,8 @@ reasons! {
         "See the log for what TLS says: a peer that broke off, or one that speaks no TLS at all.";
     TlsFirst "tls-first" "Protect the control connection with AUTH TLS first"
         "The command has a meaning only under TLS.";
+    TlsNotScanned "tls-not-scanned" "Uploads are scanned here: TLS cannot pass"
+        "Under TLS that does not end at the gateway its scanner would see nothing. Give the gateway --certificate and --key; or log in without TLS.";
     TlsNotResumed "tls-not-resumed" "The data connection did not resume the TLS session of its control connection"
         "By that the server knows that both are the same client's. Let the client resume (twoport, curl, lftp and FileZilla do), or let the server not ask for it: require-reuse = \"prefer\" here, require_ssl_reuse=NO in vsftpd, TLSOptions NoSessionReuseRequired in ProFTPD. A server that gives nothing to resume and demands it serves nobody: ask who runs it.";
     TlsRefused "tls-refused" "The server refuses TLS"
@@ -391,6 +399,12 @@ reasons! {
         "It could not be reached, or greeted otherwise than with 220, as often as health-fall says. It gets no sessions until it answers again.";
     UpstreamUp "upstream-up" "The server answers its health checks again"
         "It gets sessions again.";
+    UploadInParts "upload-in-parts" "Uploads are scanned here, and a part of a file cannot be"
+        "APPE, REST before STOR, and COMB make a file of parts, none of which shows what the whole holds. Send the file whole. --scan-parts pass has each part scanned by itself.";
+    UploadInfected "upload-infected" "The scanner found something in the upload, and it was not stored"
+        "The gateway keeps from its servers what its scanner has a name for; the name stands behind this. Look at the file. If the scanner is wrong, its own lists are the place to say so.";
+    UploadTooBig "upload-too-big" "The upload is bigger than what is scanned here, and was not stored"
+        "The gateway holds an upload until it is scanned, and none beyond --scan-max-size. Send it in another way, or raise the limit if the scanner takes files of that size.";
     UserFirst "user-first" "Login with USER first"
         "PASS must follow USER (RFC 959 §4.1.1).";
     Utf8Always "utf8-always" "Always in UTF8 mode"

@@ -18,10 +18,15 @@ const BEFORE_ANY_SESSION: [Reason; 4] = [
 ];
 
 /// Reasons that a gateway gives in the server's place: its own tests show them.
-const OF_A_GATEWAY: [Reason; 4] = [
+const OF_A_GATEWAY: [Reason; 9] = [
     Reason::ClientForbidden,
     Reason::EpsvAllTranslated,
+    Reason::FormNotScanned,
     Reason::NameForbidden,
+    Reason::TlsNotScanned,
+    Reason::UploadInParts,
+    Reason::UploadInfected,
+    Reason::UploadTooBig,
     Reason::VerbForbidden,
 ];
 

@@ -139,6 +139,8 @@ impl Relayed {
                 debug_assert!(closed.is_ok(), "a machine takes the end at any time");
                 self.pull();
             }
+            // No policy of a session file has uploads scanned.
+            Effect::Take(..) | Effect::Discard => {}
             Effect::Dial(_)
             | Effect::Secure(_)
             | Effect::Protect(_)
@@ -150,7 +152,7 @@ impl Relayed {
     /// The door through which the other peer reaches the one that listens.
     fn door(&self, side: Side) -> Option<SocketAddr> {
         match (side, self.outside) {
-            (Side::Dials, _) => None,
+            (Side::Dials | Side::Kept, _) => None,
             (Side::Listens(at), Outside::Same) => Some(at),
             (Side::Listens(at), Outside::Other) => {
                 Some(SocketAddr::new(at.ip(), at.port().wrapping_add(SHIFT)))

@@ -10,7 +10,7 @@ use super::effect::{Decision, Leg, Note};
 use super::hole::{Doors, Hole, Side};
 use super::lines::Block;
 use super::policy::{Auth, Upstream};
-use super::{Asked, Current, Halt, Pending, Progress, Relay};
+use super::{Asked, Current, Halt, Own, Pending, Progress, Relay};
 use crate::addr;
 use crate::code::{Class, Code};
 use crate::data::LOWEST_PORT;
@@ -21,11 +21,14 @@ use crate::server::refusal;
 impl Relay {
     /// One whole reply.
     pub(super) fn answer(&mut self, block: Block) {
+        if self.upload.is_some() {
+            return self.answer_to_upload(block);
+        }
         if block.code.class() == Class::Preliminary {
             return self.write(Leg::Client, block.bytes);
         }
         let pending = self.take_pending(block.code);
-        let is_asked = matches!(pending, Some(Pending::Passive(_)));
+        let is_asked = matches!(pending, Some(Pending::Passive(_) | Pending::Own(Own::Forgotten)));
         if is_announcement(block.code) && !is_asked {
             let note = Note::why(Decision::Ignore, "227", Reason::ReplyMalformed);
             self.note(note.about(block.text()));
@@ -45,7 +48,9 @@ impl Relay {
     /// the end of a running transfer, and count differently around ABOR: where the code tells, it
     /// decides.
     fn take_pending(&mut self, code: Code) -> Option<Pending> {
-        let is_passive = |pending: &Pending| matches!(pending, Pending::Passive(_));
+        let is_passive = |pending: &Pending| {
+            matches!(pending, Pending::Passive(_) | Pending::Own(Own::Forgotten))
+        };
         if is_announcement(code)
             && let Some(at) = self.pending.iter().position(is_passive)
         {
@@ -71,7 +76,7 @@ impl Relay {
         match pending {
             Pending::Greeting => return self.greeted(block),
             Pending::User if !block.code.is_negative() => self.progress = Progress::Known,
-            Pending::Features if self.policy.auth != Auth::Pass => return self.features(&block),
+            Pending::Features if self.policy.reads_all() => return self.features(&block),
             Pending::Transfer => {
                 let reason = block.code.is_negative().then_some(Reason::ControlRefused);
                 self.close_hole(reason);
@@ -79,6 +84,9 @@ impl Relay {
             Pending::Passive(asked) if is_good => return self.passive_answer(*asked, block),
             Pending::Passive(Asked::Active(_)) => return self.no_door(Reason::ControlRefused),
             Pending::Active(asked, door) => return self.active_answer(*asked, *door, block),
+            Pending::Rest(line) if block.code.class() == Class::Intermediate => {
+                self.said.rest = Some(line.clone());
+            }
             Pending::Rein if is_good => {
                 self.close_hole(None);
                 self.progress = Progress::ExpectUser;
@@ -129,15 +137,8 @@ impl Relay {
     /// The server listens: a door for the client, or for the relay itself.
     fn passive_answer(&mut self, asked: Asked, block: Block) {
         let text = block.text();
-        let found = match block.code {
-            Code::PASSIVE => addr::find_227(&text).map(|found| SocketAddr::from(found.value)),
-            Code::EXTENDED_PASSIVE => addr::find_229(&text).map(|found| {
-                let address = found.value.address.unwrap_or_else(|| self.ends.server.ip());
-                SocketAddr::new(address, found.value.port)
-            }),
-            _ => None,
-        };
-        let Some(announced) = found else {
+        self.said.is_extended = block.code == Code::EXTENDED_PASSIVE;
+        let Some(announced) = self.announced(&block) else {
             let note = Note::why(Decision::Ignore, "227", Reason::ReplyMalformed);
             self.note(note.about(text));
             return match asked {
@@ -145,7 +146,7 @@ impl Relay {
                 Asked::Pasv | Asked::Epsv => self.write(Leg::Client, block.bytes),
             };
         };
-        if announced.port() < LOWEST_PORT && announced.port() != self.ends.server.port() {
+        if self.is_privileged(announced) {
             return self.no_door(Reason::PrivilegedPort);
         }
         // Whatever it says, the data are where the server is: a server behind a NAT of its own
@@ -161,6 +162,24 @@ impl Relay {
         };
         let current = self.prepare(Hole { client, server: Side::Listens(target) });
         self.halt = Some(Halt::Announce(current, asked, block, announced));
+    }
+
+    /// The address in 227 or 229.
+    pub(super) fn announced(&self, block: &Block) -> Option<SocketAddr> {
+        let text = block.text();
+        match block.code {
+            Code::PASSIVE => addr::find_227(&text).map(|found| SocketAddr::from(found.value)),
+            Code::EXTENDED_PASSIVE => addr::find_229(&text).map(|found| {
+                let address = found.value.address.unwrap_or_else(|| self.ends.server.ip());
+                SocketAddr::new(address, found.value.port)
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether an announced port is one of the system's services.
+    pub(super) const fn is_privileged(&self, announced: SocketAddr) -> bool {
+        announced.port() < LOWEST_PORT && announced.port() != self.ends.server.port()
     }
 
     /// The driver has a door for the client: 227 or 229 names it, and it is open.
@@ -241,10 +260,12 @@ impl Relay {
         let mut kept: Vec<&[u8]> = Vec::new();
         for line in block.bytes.split_inclusive(|&byte| byte == b'\n') {
             let word = line.trim_ascii_start();
+            let says = |words: &[u8]| {
+                word.get(..words.len()).is_some_and(|start| start.eq_ignore_ascii_case(words))
+            };
             let is_own = line.first() == Some(&b' ')
-                && OWN.iter().any(|own| {
-                    word.get(..own.len()).is_some_and(|start| start.eq_ignore_ascii_case(own))
-                });
+                && (OWN.iter().any(|own| says(own))
+                    || (self.policy.scan.is_some() && says(b"MODE")));
             if !is_own {
                 kept.push(line);
             }

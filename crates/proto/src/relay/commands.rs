@@ -2,12 +2,14 @@
 //!
 //! What the server answers is read in [`answers`](super::answers).
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::effect::{Decision, Effect, Leg, Note};
 use super::hole::{Doors, Hole, Side};
 use super::policy::Mode;
+use super::scan::Said;
 use super::{Asked, Auth, Current, Halt, Pending, Progress, Relay, lines};
 use crate::addr::{self, AddressError, Family};
 use crate::command::{Command, Epsv, ParseError};
@@ -48,18 +50,29 @@ impl Relay {
             Verb::User if self.policy.client_tls && !self.tls.client => {
                 self.refuse("USER", Reason::TlsRequired);
             }
-            Verb::User => self.pass(line, Pending::User),
+            Verb::User => {
+                self.said.user = argument(&text).to_vec();
+                self.pass(line, Pending::User);
+            }
             // The server would go on in clear (RFC 4217 §11), the gateway's other leg not.
             Verb::Rein if self.tls.client || self.tls.server => {
                 self.refuse("REIN", Reason::ClearRefused);
             }
-            Verb::Rein => self.pass(line, Pending::Rein),
+            Verb::Rein => {
+                self.said = Said::default();
+                self.pass(line, Pending::Rein);
+            }
             Verb::Port | Verb::Eprt | Verb::Pasv | Verb::Epsv if self.may_be_known_soon() => {
                 self.held = Some(line);
             }
             Verb::Feat => self.pass(line, Pending::Features),
             Verb::Port | Verb::Eprt => self.active(row, line, &text),
             Verb::Pasv | Verb::Epsv => self.passive(row, line, command.as_ref()),
+            Verb::Stor | Verb::Stou | Verb::Appe if self.policy.scan.is_some() => {
+                self.upload(row, line, &text);
+            }
+            Verb::Rest if self.policy.scan.is_some() => self.restart(line, command.as_ref()),
+            Verb::Abor if self.upload.is_some() => self.abort_upload(line),
             Verb::Abor => {
                 self.close_hole(Some(Reason::Aborted));
                 self.pass(line, Pending::Plain);
@@ -104,8 +117,9 @@ impl Relay {
             self.commit(current);
         }
         self.pass(line, Pending::Transfer);
+        self.said.rest = None;
         if let Some(Current { id, hole, .. }) = self.current
-            && hole.is_dialled()
+            && (hole.is_dialled() || self.policy.scan.is_some())
         {
             self.effects.push_back(Effect::Dial(id));
         }
@@ -124,7 +138,7 @@ impl Relay {
             self.note(Note::why(Decision::Ignore, row.name, Reason::LoginRequired));
             return self.pass(line, Pending::Plain);
         }
-        let argument = text.splitn(2, |&byte| byte == b' ').nth(1).unwrap_or_default();
+        let argument = argument(text);
         let target = match row.verb {
             Verb::Port => addr::parse_port(argument).map(SocketAddr::from),
             _ => addr::parse_eprt(argument),
@@ -225,12 +239,7 @@ impl Relay {
             self.current = Some(current);
             return self.pass(line, Pending::Active(asked, None));
         }
-        let aimed = match door {
-            SocketAddr::V4(v4) if !is_verb(&line, b"EPRT") || self.is_translated() => {
-                alloc::format!("PORT {}\r\n", addr::format_port(v4))
-            }
-            door => alloc::format!("EPRT {}\r\n", addr::format_eprt(door)),
-        };
+        let aimed = aimed_at(door, is_verb(&line, b"EPRT") && !self.is_translated());
         let said = [&lines::read(&line)[..], b" -> ", aimed.trim_ascii_end().as_bytes()].concat();
         self.note(Note::good(Decision::Rewrite, "PORT").about(said));
         self.current = Some(current);
@@ -238,7 +247,23 @@ impl Relay {
     }
 }
 
-fn is_verb(line: &[u8], verb: &[u8]) -> bool {
+/// PORT or EPRT; the latter for IPv4 only if it `is_extended`.
+pub(super) fn aimed_at(door: SocketAddr, is_extended: bool) -> String {
+    match door {
+        SocketAddr::V4(v4) if !is_extended => {
+            alloc::format!("PORT {}\r\n", addr::format_port(v4))
+        }
+        door => alloc::format!("EPRT {}\r\n", addr::format_eprt(door)),
+    }
+}
+
+/// What stands behind the verb.
+pub(super) fn argument(text: &[u8]) -> &[u8] {
+    let said = text.trim_ascii_start();
+    said.splitn(2, |&byte| byte == b' ').nth(1).unwrap_or_default()
+}
+
+pub(super) fn is_verb(line: &[u8], verb: &[u8]) -> bool {
     let text = lines::read(line);
     text.get(..verb.len()).is_some_and(|start| start.eq_ignore_ascii_case(verb))
 }

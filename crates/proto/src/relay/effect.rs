@@ -42,8 +42,37 @@ pub enum Input<'a> {
     Secured(Leg, Result<(), Reason>),
     /// A pinhole was used: it is closed now.
     Used(HoleId),
+    /// The answer to [`Effect::Take`].
+    Scanned(HoleId, Verdict<'a>),
+    /// What was held of an upload has gone through this pinhole to the server, to its last byte, or
+    /// has not.
+    Delivered(HoleId, Result<(), Reason>),
     /// The deadline is reached.
     Timer,
+}
+
+/// What came of an upload that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// Nothing was found in it. It is held.
+    Clean,
+    /// The scanner found something, and this is what it calls it.
+    Infected(&'a [u8]),
+    /// It is whole and it is held, but the scanner gave no answer that counts.
+    Unscanned(Reason),
+    /// There is no whole upload.
+    Broken(Reason),
+}
+
+/// What a scanner is told about an upload. None of it is safe to print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The verb, such as `STOR`.
+    pub verb: &'static str,
+    /// The name as the client has said it; empty where it said none.
+    pub name: Vec<u8>,
+    /// The user as the client has said it.
+    pub user: Vec<u8>,
 }
 
 /// What a relay wants done, in this order.
@@ -57,8 +86,17 @@ pub enum Effect {
     Prepare(HoleId, Hole),
     /// Let it through: once. For one that is open already its time begins anew.
     Commit(HoleId),
-    /// Two that listen are waiting: connect to both.
+    /// Two that listen are waiting: connect to both. Where uploads are scanned this comes for every
+    /// pinhole, with the verb that uses it: only then are the two sides joined, and what the client
+    /// sends goes nowhere; one whose client is [`Side::Kept`](super::Side::Kept) takes what is held to
+    /// the server, and is answered with [`Input::Delivered`].
     Dial(HoleId),
+    /// Take what the client sends through this pinhole, keep it from the server, and have it scanned.
+    /// Answer with [`Input::Scanned`], once.
+    Take(HoleId, Subject),
+    /// Whatever is still done for the upload ends, without an answer; a server that has not got it to
+    /// its last byte must not take it for whole.
+    Discard,
     /// Let nobody through any more. What is connected stays.
     Close(HoleId, Option<Reason>),
     /// Begin TLS on a leg, and answer with [`Input::Secured`]. What was read there and not handed
@@ -91,6 +129,8 @@ pub enum Decision {
     Pass,
     /// The session was closed by the gateway.
     Close,
+    /// An upload passes after its scan; if there is a reason, without one.
+    Scan,
 }
 
 impl Decision {
@@ -104,6 +144,7 @@ impl Decision {
             Self::Secure => "secure",
             Self::Pass => "pass",
             Self::Close => "close",
+            Self::Scan => "scan",
         }
     }
 }

@@ -21,6 +21,8 @@ pub enum Side {
     Dials,
     /// It listens at this address: only there may the driver, or the other peer, connect.
     Listens(SocketAddr),
+    /// It has no part in it any more: the gateway holds what it has sent, found clean.
+    Kept,
 }
 
 /// One opening: who connects to whom.

@@ -235,6 +235,9 @@ impl Lobby {
 
     fn auth(&mut self, line: &[u8], mechanism: &Mechanism) {
         match (self.policy.auth, mechanism) {
+            (Auth::Pass | Auth::Refuse, _) if self.policy.scan.is_some() => {
+                self.refuse("AUTH", Reason::TlsNotScanned);
+            }
             (Auth::Pass, _) => self.auth_passes(line),
             (Auth::Refuse, _) => self.refuse("AUTH", Reason::TlsUnavailable),
             (Auth::Terminate, Mechanism::Tls) if self.said.tls => {

@@ -13,6 +13,7 @@ mod lobby;
 mod policy;
 mod route;
 mod rules;
+mod scan;
 mod secure;
 
 use alloc::collections::VecDeque;
@@ -20,6 +21,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use self::lines::{Block, Blocks, Lines};
+use self::scan::{Said, Upload};
 use crate::addr::Family;
 use crate::code::Code;
 use crate::reason::Reason;
@@ -27,10 +29,10 @@ use crate::reply::Reply;
 use crate::server::refusal;
 use crate::time::Time;
 
-pub use self::effect::{Decision, Effect, Input, Leg, Note};
+pub use self::effect::{Decision, Effect, Input, Leg, Note, Subject, Verdict};
 pub use self::hole::{Doors, Hole, HoleId, LIFETIME, Side};
 pub use self::lobby::{Desk, Heard, Introduction, Lobby, Task, Wish};
-pub use self::policy::{Auth, Mode, Policy, Upstream};
+pub use self::policy::{Auth, Mode, Policy, Scan, Upstream};
 pub use self::route::{By, Called, Route, Routes, destination};
 pub use self::rules::Names;
 
@@ -91,6 +93,9 @@ pub struct Relay {
     client_waits: bool,
     progress: Progress,
     unknown: u32,
+    /// What the client has said that an upload needs later.
+    said: Said,
+    upload: Option<Upload>,
     current: Option<Current>,
     holes: u64,
     eof: Legs,
@@ -141,6 +146,10 @@ enum Pending {
     Passive(Asked),
     /// PORT or EPRT to the server, whose pinhole opens if it is accepted, and the client's door.
     Active(Asked, Option<SocketAddr>),
+    /// REST, with its line.
+    Rest(Vec<u8>),
+    /// An upload that is held back: no reply of the server is one to this.
+    Upload,
     /// AUTH that passes.
     Auth,
     /// PROT that passes: whether data become private.
@@ -158,6 +167,8 @@ enum Own {
     Host,
     Pbsz,
     Prot,
+    /// For an upload that is over.
+    Forgotten,
 }
 
 /// What the driver was asked for and has not answered.
@@ -168,6 +179,8 @@ enum Halt {
     Aim(Current, Asked, Vec<u8>),
     /// Doors for a pinhole; then the client hears of it.
     Announce(Current, Asked, Block, SocketAddr),
+    /// A door for the server, if it dials; then it hears of the upload that is held.
+    Deliver(Current),
     /// TLS on a leg.
     Secure(Leg),
 }
@@ -194,6 +207,8 @@ impl Relay {
             client_waits,
             progress: Progress::ExpectGreeting,
             unknown: 0,
+            said: Said::default(),
+            upload: None,
             current: None,
             holes: 0,
             eof: Legs::default(),
@@ -249,6 +264,8 @@ impl Relay {
             Input::Used(id) => {
                 self.current.take_if(|current| current.id == id);
             }
+            Input::Scanned(id, verdict) => self.scanned(id, verdict),
+            Input::Delivered(id, result) => self.delivered(id, result),
             Input::Timer => self.expire(),
         }
         self.run();
@@ -262,7 +279,9 @@ impl Relay {
     /// When to be woken.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        self.current.and_then(|current| current.until)
+        let hole = self.current.and_then(|current| current.until);
+        let upload = self.upload.as_ref().and_then(Upload::deadline);
+        [hole, upload].into_iter().flatten().min()
     }
 
     /// Whether a command has no final reply yet: a transfer may be running.
@@ -315,16 +334,23 @@ impl Relay {
         match self.held.take_if(|_| self.pending.is_empty()) {
             Some(held) => Some(Ok(held)),
             None if self.held.is_some() => None,
+            None if self.upload.is_some() => self.next_during_upload(),
             None => self.client.next_line(),
         }
     }
 
     /// A peer has closed: what it left without the end of a line passes, and the other is told.
     fn finish(&mut self) {
-        if self.eof.client && !self.client_waits && self.held.is_none() {
+        if self.eof.client {
+            self.lose_client();
+        }
+        if self.eof.client && self.upload.is_none() && !self.client_waits && self.held.is_none() {
             self.eof.client = false;
             let rest = self.client.take();
-            self.write(Leg::Server, rest);
+            // Nobody has judged it.
+            if self.policy.scan.is_none() {
+                self.write(Leg::Server, rest);
+            }
             self.close_hole(None);
             self.effects.push_back(Effect::Shutdown(Leg::Server));
         }
@@ -360,6 +386,7 @@ impl Relay {
             Some(Halt::Announce(current, asked, block, announced)) if current.id == id => {
                 self.announce(current, asked, &block, announced, doors);
             }
+            Some(Halt::Deliver(current)) if current.id == id => self.deliver(current, doors),
             other => self.halt = other,
         }
     }
@@ -386,9 +413,12 @@ impl Relay {
     }
 
     fn expire(&mut self) {
-        if self.deadline().is_some_and(|until| until <= self.now) {
+        let until = self.current.and_then(|current| current.until);
+        if until.is_some_and(|until| until <= self.now) {
             self.close_hole(Some(Reason::DataNotConnected));
+            self.nobody_came();
         }
+        self.keep_server();
     }
 
     fn write(&mut self, leg: Leg, bytes: Vec<u8>) {
@@ -442,6 +472,9 @@ impl Relay {
 
     fn stop(&mut self) {
         self.close_hole(None);
+        if self.upload.take().is_some() {
+            self.effects.push_back(Effect::Discard);
+        }
         self.effects.push_back(Effect::End);
         self.has_ended = true;
     }

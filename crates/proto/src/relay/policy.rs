@@ -45,6 +45,15 @@ pub enum Mode {
     Active,
 }
 
+/// What becomes of uploads where they are scanned before the server hears of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// Whether an upload passes that could not be scanned.
+    pub pass_unscanned: bool,
+    /// Whether files may be put together on the server from parts, each scanned by itself.
+    pub pass_parts: bool,
+}
+
 /// The rules of a relay.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -62,9 +71,18 @@ pub struct Policy {
     pub denied_verbs: Vec<Vec<u8>>,
     /// Which names may be touched.
     pub names: Names,
+    /// Whether uploads are held back until they are scanned; AUTH is then refused where it would pass.
+    pub scan: Option<Scan>,
     /// How many unknown commands in a row end a session. Origin: a person's typing errors are fewer,
     /// the body of an HTTP request has more.
     pub unknown_limit: u32,
+}
+
+impl Policy {
+    /// Whether AUTH never ends the reading.
+    pub(super) const fn reads_all(&self) -> bool {
+        self.scan.is_some() || !matches!(self.auth, Auth::Pass)
+    }
 }
 
 impl Default for Policy {
@@ -77,6 +95,7 @@ impl Default for Policy {
             permissions: Permissions::ALL,
             denied_verbs: Vec::new(),
             names: Names::default(),
+            scan: None,
             unknown_limit: 10,
         }
     }

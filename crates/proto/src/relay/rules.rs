@@ -45,6 +45,7 @@ impl Policy {
         self.permissions != Permissions::ALL
             || !self.denied_verbs.is_empty()
             || !self.names.is_empty()
+            || self.scan.is_some()
     }
 
     /// Why a line does not pass; `text` is what it says.
@@ -78,7 +79,10 @@ impl Policy {
             let is_free = self.permissions == Permissions::ALL && self.names.is_empty();
             return (!is_free).then_some(Reason::PermissionDenied);
         }
-        (!self.may_touch(row, text)).then_some(Reason::NameForbidden)
+        if !self.may_touch(row, text) {
+            return Some(Reason::NameForbidden);
+        }
+        self.unscannable(row, command)
     }
 
     fn may_touch(&self, row: &Row, text: &[u8]) -> bool {

@@ -16,7 +16,11 @@ use crate::reply::Reply;
 impl Relay {
     /// AUTH, no reply being outstanding unless it passes.
     pub(super) fn auth(&mut self, line: Vec<u8>, command: Option<&Command>) {
+        let is_read = self.policy.scan.is_some();
         match self.policy.auth {
+            Auth::Pass | Auth::Refuse if is_read => {
+                return self.refuse("AUTH", Reason::TlsNotScanned);
+            }
             Auth::Pass => {
                 // What comes behind it may be a handshake already: no lines.
                 self.client_waits = true;
@@ -71,7 +75,7 @@ impl Relay {
             }
             Own::Auth => self.without_server(),
             // The client was answered by the gateway; a server without HOST has one host.
-            Own::Host => {}
+            Own::Host | Own::Forgotten => {}
             Own::Pbsz => self.pass(b"PROT P\r\n".to_vec(), Pending::Own(Own::Prot)),
             Own::Prot => {
                 let server = code.class() == Class::Completion;

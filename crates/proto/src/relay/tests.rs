@@ -428,3 +428,4 @@ fn replies_that_overtake_a_transfer_do_not_close_its_hole() {
 mod hard;
 mod hostile;
 mod lobby;
+mod scan;

@@ -51,7 +51,7 @@ pub const fn code(reason: Reason) -> Code {
         R::CertificateOfAnother => Code::NEED_PASSWORD,
         R::DataProtectionRequired => Code::DATA_PROTECTION,
         R::TlsFirst => Code::UNPROTECTED,
-        R::ClearRefused => Code::POLICY,
+        R::ClearRefused | R::TlsNotScanned => Code::POLICY,
         R::ProtectionUnsupported => Code::PROTECTION_UNKNOWN,
         R::Aborted | R::ControlLost | R::DataReset | R::DataStalled | R::TlsTruncated => {
             Code::TRANSFER_ABORTED
@@ -91,6 +91,7 @@ pub const fn code(reason: Reason) -> Code {
         | R::TlsAlready
         | R::UserFirst => Code::BAD_SEQUENCE,
         R::EpsvAllTranslated
+        | R::FormNotScanned
         | R::LanguageUnknown
         | R::MechanismUnknown
         | R::ProtectionUnknown
@@ -108,7 +109,7 @@ pub const fn code(reason: Reason) -> Code {
         | R::LoginRequired
         | R::TlsRequired
         | R::TooManyAttempts => Code::NOT_LOGGED_IN,
-        R::QuotaExceeded => Code::OVER_QUOTA,
+        R::QuotaExceeded | R::UploadTooBig => Code::OVER_QUOTA,
         R::BadName | R::NameTooLong | R::NameReserved => Code::BAD_NAME,
         R::BeyondEnd => Code::BAD_RESTART,
         R::AsciiSizeTooBig
@@ -129,7 +130,9 @@ pub const fn code(reason: Reason) -> Code {
         | R::PermissionDenied
         | R::RootNotRemovable
         | R::RootNotRenamable
-        | R::StorageDenied => Code::UNAVAILABLE,
+        | R::StorageDenied
+        | R::UploadInParts
+        | R::UploadInfected => Code::UNAVAILABLE,
         // What only a client says of a server, or a server's log, has no reply of its own.
         R::AccountNeeded
         | R::AcmePortTaken
@@ -170,6 +173,8 @@ pub const fn code(reason: Reason) -> Code {
         | R::RestartRefused
         | R::RouteUnknown
         | R::RouterSilent
+        | R::ScanFailed
+        | R::ScanTimeout
         | R::ServerBusy
         | R::CertificateChanged
         | R::CertificateNotPinned

@@ -15,7 +15,7 @@ use twoport_server::config::problem::Problem;
 use twoport_server::config::value::Value as _;
 
 use super::words::Words;
-use super::{metrics, rules, servers};
+use super::{metrics, rules, scan, servers};
 
 /// The port of FTP (RFC 959 §8).
 pub(super) const PORT: u16 = 21;
@@ -42,6 +42,8 @@ pub(super) fn config(words: &Words) -> Result<Config, Problem> {
     }
     of_this_seat(words, &seat)?;
     let fronts = fronts(words)?;
+    let (scan, scan_policy) = scan::scan(words)?.unzip();
+    let policy = Policy { scan: scan_policy, ..policy(words, client_tls.is_some())? };
     Ok(Config {
         listen: listen(words, &seat, &fronts)?,
         fronts,
@@ -55,7 +57,8 @@ pub(super) fn config(words: &Words) -> Result<Config, Problem> {
         seat,
         servers,
         access: rules::access(words)?,
-        policy: rules::over(words, policy(words, client_tls.is_some())?)?,
+        policy: rules::over(words, policy)?,
+        scan,
         rate_limit: rules::rate_limit(words)?,
         pcp: rules::pcp(words)?,
         metrics: metrics::address(words)?,

@@ -6,6 +6,7 @@ mod config;
 pub(crate) mod file;
 mod metrics;
 mod rules;
+mod scan;
 mod seats;
 mod servers;
 mod status;
