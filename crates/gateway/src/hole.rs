@@ -98,6 +98,9 @@ pub(crate) struct Holes {
     upload: Option<AbortOnDrop>,
     /// An upload that was taken.
     held: Option<Held>,
+    /// The server's door of a pinhole that the server was not asked to use. Some have connected when they
+    /// were told of it (pyftpdlib), and speak out of turn if that breaks.
+    unused: Option<Door>,
     /// What the kernel lets in.
     pins: HashMap<HoleId, Vec<Pinhole>>,
 }
@@ -136,6 +139,7 @@ impl Holes {
             taking: None,
             upload: None,
             held: None,
+            unused: None,
             pins: HashMap::new(),
         }
     }
@@ -218,6 +222,7 @@ impl Holes {
         }
         let (open, closed) = oneshot::channel();
         self.waiting.insert(id, open);
+        self.unused = None;
         let (ends, events) = (Arc::clone(&self.ends), self.events.clone());
         if prepared.hole.client != Side::Kept {
             tokio::spawn(through(ends, prepared, id, closed, events));
@@ -230,7 +235,7 @@ impl Holes {
     /// Takes what the client sends, and has it scanned.
     pub(crate) fn take(&mut self, id: HoleId, subject: Subject) {
         let (prepared, scanning) = (self.prepared.remove(&id), self.ends.scan.clone());
-        let (Some(prepared), Some(scanning)) = (prepared, scanning) else {
+        let (Some(mut prepared), Some(scanning)) = (prepared, scanning) else {
             let found = Found::Broken(Reason::LocalError);
             // The session is there: it has asked.
             let _: Result<(), _> = self.events.send(Event::Scanned(id, found, None));
@@ -239,6 +244,7 @@ impl Holes {
         let (open, closed) = oneshot::channel();
         self.waiting.insert(id, open);
         let (ends, events) = (Arc::clone(&self.ends), self.events.clone());
+        self.unused = prepared.server.take();
         let work = upload::take(ends, scanning, prepared, (id, subject), closed, events);
         self.taking = Some(id);
         self.upload = Some(AbortOnDrop(tokio::spawn(work).abort_handle()));

@@ -70,6 +70,7 @@ fn start(server: &Server, policy: Policy, paper: Option<&Paper>, first_port: u16
         accounts: None,
         access: Access::default(),
         policy,
+        scan: None,
         rate_limit: None,
         pcp: None,
         metrics: None,

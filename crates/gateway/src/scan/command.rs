@@ -52,7 +52,11 @@ impl CommandScanner {
         Self { program, arguments }
     }
 
-    pub(super) fn examine(&self) -> io::Result<()> {
+    /// Whether it is a program.
+    ///
+    /// # Errors
+    /// What the system says, or that it may not be executed.
+    pub fn examine(&self) -> io::Result<()> {
         let facts = std::fs::metadata(&self.program)?;
         if facts.is_file() && facts.permissions().mode() & 0o111 != 0 {
             return Ok(());

@@ -86,21 +86,12 @@ impl Scanning {
         Self { scanners, max_size, patience, directory, turns: Semaphore::new(jobs) }
     }
 
-    /// What is wrong with the directory, or with a program.
+    /// Whether files can be made in the directory.
     ///
     /// # Errors
-    /// What the system says of it.
+    /// What the system says.
     pub fn examine(&self) -> io::Result<()> {
-        let named = |path: &PathBuf, error: io::Error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-        };
-        spool::create(&self.directory).map_err(|error| named(&self.directory, error))?;
-        for scanner in &self.scanners {
-            if let Scanner::Command(command) = scanner {
-                command.examine().map_err(|error| named(&command.program, error))?;
-            }
-        }
-        Ok(())
+        spool::create(&self.directory).map(drop)
     }
 
     /// Shows an upload to all of them: what one has found is found, whatever the others say.

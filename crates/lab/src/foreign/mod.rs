@@ -6,4 +6,5 @@ pub mod boxes;
 pub mod clients;
 pub mod nodes;
 pub mod pebble;
+pub mod scanners;
 pub mod servers;

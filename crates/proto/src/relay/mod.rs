@@ -355,6 +355,7 @@ impl Relay {
             self.effects.push_back(Effect::Shutdown(Leg::Server));
         }
         if self.eof.server {
+            self.lose_server();
             let rest = [self.replies.take(), self.server.take()].concat();
             self.write(Leg::Client, rest);
             self.stop();

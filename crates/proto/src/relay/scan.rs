@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use super::commands::{aimed_at, argument, is_verb};
 use super::effect::{Decision, Effect, Leg, Note, Subject, Verdict};
-use super::hole::{Doors, Hole, HoleId, Side};
+use super::hole::{Doors, Hole, HoleId, LIFETIME, Side};
 use super::lines::Block;
 use super::policy::Policy;
 use super::{Current, Halt, Own, Pending, Relay};
@@ -54,10 +54,12 @@ pub(super) struct Upload {
     stage: Stage,
     /// The relay's own commands that have no reply yet.
     steps: VecDeque<Step>,
-    /// When the server hears NOOP next.
-    noop_at: Time,
+    /// When the server hears NOOP next, or must have answered.
+    due: Time,
     /// What the server said of the name that it has chosen for STOU.
     chosen: Vec<u8>,
+    /// What it said to nothing that it was asked.
+    stray: Vec<u8>,
 }
 
 /// How far it is.
@@ -85,7 +87,7 @@ enum Step {
 
 impl Upload {
     pub(super) fn deadline(&self) -> Option<Time> {
-        matches!(self.stage, Stage::Held).then_some(self.noop_at)
+        matches!(self.stage, Stage::Held | Stage::Asking).then_some(self.due)
     }
 }
 
@@ -156,8 +158,9 @@ impl Relay {
             server: current.hole.server,
             stage: Stage::Held,
             steps: VecDeque::new(),
-            noop_at: self.now.after(NOOP_EVERY),
+            due: self.now.after(NOOP_EVERY),
             chosen: Vec::new(),
+            stray: Vec::new(),
         });
     }
 
@@ -204,6 +207,7 @@ impl Relay {
     fn ask_server(&mut self) {
         let Some(upload) = &mut self.upload else { return };
         upload.stage = Stage::Asking;
+        upload.due = self.now.after(LIFETIME);
         if let Side::Listens(_) = upload.server {
             let line: &[u8] = if self.said.is_extended { b"EPSV\r\n" } else { b"PASV\r\n" };
             return self.step(line.to_vec(), Step::Passive);
@@ -229,15 +233,19 @@ impl Relay {
             }
             return;
         }
+        // Of a data connection that it has waited for in vain (pyftpdlib), or a farewell: it counts if
+        // nothing follows.
+        let is_stray =
+            matches!(block.code.number(), 225 | 226 | 421 | 426) || upload.steps.is_empty();
+        if is_stray && !matches!(upload.steps.front(), Some(Step::Store | Step::Abort)) {
+            upload.stray = block.bytes;
+            return;
+        }
         let step = upload.steps.pop_front();
         let is_good = block.code.class() == Class::Completion;
         match step {
-            // It ends the session (421), and so the upload.
-            None | Some(Step::Abort) => self.end_upload(&block.bytes),
-            Some(Step::Noop) if block.code == Code::SERVICE_CLOSING => {
-                self.end_upload(&block.bytes);
-            }
-            Some(Step::Noop) => {}
+            Some(Step::Abort) => self.end_upload(&block.bytes),
+            None | Some(Step::Noop) => {}
             Some(Step::Passive) if is_good => self.listens(&block),
             Some(Step::Active) if is_good => self.go_on_upload(),
             Some(Step::Passive | Step::Active) => self.no_way(Reason::ControlRefused),
@@ -401,6 +409,13 @@ impl Relay {
         }
     }
 
+    /// The server has closed its control connection, and with it the upload ends.
+    pub(super) fn lose_server(&mut self) {
+        let Some(upload) = &mut self.upload else { return };
+        let stray = core::mem::take(&mut upload.stray);
+        self.end_upload(&stray);
+    }
+
     /// A pinhole has closed since its time was over.
     pub(super) fn nobody_came(&mut self) {
         let Some(upload) = &mut self.upload else { return };
@@ -416,14 +431,18 @@ impl Relay {
         }
     }
 
-    /// A server that hears nothing for long ends the session: it hears NOOP.
+    /// A server that hears nothing for long ends the session: it hears NOOP. One that says nothing of a
+    /// data connection has none.
     pub(super) fn keep_server(&mut self) {
         let now = self.now;
         let Some(upload) = &mut self.upload else { return };
         if upload.deadline().is_none_or(|due| due > now) {
             return;
         }
-        upload.noop_at = now.after(NOOP_EVERY);
+        if matches!(upload.stage, Stage::Asking) {
+            return self.no_way(Reason::ReplyMissing);
+        }
+        upload.due = now.after(NOOP_EVERY);
         if upload.steps.is_empty() {
             self.step(b"NOOP\r\n".to_vec(), Step::Noop);
         }

@@ -290,6 +290,12 @@ fn a_server_that_goes_takes_the_upload_with_it() {
     rig.server("421 idle\r\n");
     rig.input(Input::Eof(Leg::Server));
     assert_eq!(rig.take(), "Close(HoleId(1), None)\nDiscard\nC 421 idle\nEnd");
+    // One that speaks of a data connection out of turn, and stays, is not answered for.
+    let mut rig = taking(NOTHING, "STOR x\r\n");
+    rig.server("421 passive data channel timed out\r\n");
+    scanned(&mut rig, Verdict::Clean);
+    rig.server("426 closed\r\n227 Entering Passive Mode (203,0,113,10,195,90).\r\n");
+    assert!(rig.take().ends_with("S STOR x\nDial(HoleId(2))"));
     let mut rig = taking(NOTHING, "STOR x\r\n");
     rig.take();
     rig.input(Input::Eof(Leg::Server));
@@ -326,6 +332,19 @@ fn a_server_that_waits_long_hears_noop() {
     assert_eq!(rig.take(), "Close(HoleId(2), Some(DataNotConnected))");
     rig.server("226 stored\r\n");
     assert!(rig.take().contains("C 425"), "nobody can have stored it");
+}
+
+#[test]
+fn nobody_waits_for_ever_for_a_server_that_says_nothing() {
+    let mut rig = taking(NOTHING, "STOR x\r\n");
+    scanned(&mut rig, Verdict::Clean);
+    rig.take();
+    rig.now = rig.now.after(LIFETIME);
+    rig.input(Input::Timer);
+    assert!(
+        rig.take()
+            .ends_with("refuse STOR reason=reply-missing\nDiscard\nC 425 No reply came in time.")
+    );
 }
 
 #[test]

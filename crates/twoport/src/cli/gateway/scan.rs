@@ -54,29 +54,35 @@ pub(super) fn scan(words: &Words) -> Result<Option<(Arc<Scanning>, Scan)>, Probl
         let what = "ports for others would let uploads pass that are not scanned";
         return Err(words.wrong("pcp", what, "leave it out"));
     }
-    let read = Scanning::new(
+    let spool = words.file("scan-spool").unwrap_or_else(|| PathBuf::from(SPOOL));
+    let scanning = Scanning::new(
         scanners,
         value(words, "scan-max-size", Bytes(MAX_SIZE))?.0,
         value(words, "scan-timeout", PATIENCE)?,
-        words.file("scan-spool").unwrap_or_else(|| PathBuf::from(SPOOL)),
+        spool.clone(),
         usize::try_from(value(words, "scan-jobs", JOBS)?.max(1)).unwrap_or(1),
     );
-    read.examine().map_err(|error| {
-        let key = if words.file("scan-command").is_some() { "scan-command" } else { "scan-spool" };
-        words.wrong(key, error.to_string(), "name a program and a directory that can be used")
+    scanning.examine().map_err(|error| {
+        let what = format!("{}: {error}", spool.display());
+        words.wrong("scan-spool", what, "name a directory in which files can be made")
     })?;
     let policy = Scan {
         pass_unscanned: words.word("scan-failure") == Some("pass"),
         pass_parts: words.word("scan-parts") == Some("pass"),
     };
-    Ok(Some((Arc::new(read), policy)))
+    Ok(Some((Arc::new(scanning), policy)))
 }
 
 fn scanners(words: &Words) -> Result<Vec<Scanner>, Problem> {
     let mut scanners = Vec::new();
     if let Some(program) = words.file("scan-command") {
         let arguments = words.texts("scan-arg").map(str::to_owned).collect();
-        scanners.push(Scanner::Command(CommandScanner::new(program, arguments)));
+        let command = CommandScanner::new(program.clone(), arguments);
+        command.examine().map_err(|error| {
+            let what = format!("{}: {error}", program.display());
+            words.wrong("scan-command", what, "name a program by its path")
+        })?;
+        scanners.push(Scanner::Command(command));
     }
     for text in words.texts("scan-icap") {
         let icap = text.parse().map_err(|what: String| {
