@@ -1,14 +1,16 @@
 //! A relay between any two peers, and the lobby before it: the same however bytes are cut; pinholes one at
-//! a time, only towards the two peers, never below port 1024, and none before they were prepared.
+//! a time, only towards the two peers, never below port 1024, and none before they were prepared; where
+//! uploads are scanned, no verb of one reaches the server but for each that was found clean.
 #![no_main]
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
+use twoport_proto::reason::Reason;
 use twoport_proto::relay::{
     Auth, By, Desk, Doors, Effect, Ends, Heard, Hole, HoleId, Input, Leg, Legs, Lobby, Mode,
-    Policy, Relay, Route, Routes, Side, Task, Upstream, Wish,
+    Policy, Relay, Route, Routes, Scan, Side, Task, Upstream, Verdict, Wish,
 };
 use twoport_proto::time::Time;
 
@@ -21,13 +23,18 @@ struct World {
     prepared: Vec<(HoleId, Hole)>,
     open: Option<HoleId>,
     ended: bool,
+    scans: bool,
+    /// The upload that is held, and whether it was found clean and is not yet with the server.
+    taken: Option<HoleId>,
+    clean: bool,
     to_client: Vec<u8>,
     to_server: Vec<u8>,
 }
 
 impl World {
     fn new(policy: Policy) -> Self {
-        Self::around(Relay::new(ends(), Legs::default(), policy))
+        let scans = policy.scan.is_some();
+        Self { scans, ..Self::around(Relay::new(ends(), Legs::default(), policy)) }
     }
 
     fn around(relay: Relay) -> Self {
@@ -37,6 +44,9 @@ impl World {
             prepared: Vec::new(),
             open: None,
             ended: false,
+            scans: false,
+            taken: None,
+            clean: false,
             to_client: Vec::new(),
             to_server: Vec::new(),
         }
@@ -54,7 +64,12 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Write(Leg::Client, bytes) => self.to_client.extend(bytes),
-            Effect::Write(Leg::Server, bytes) => self.to_server.extend(bytes),
+            Effect::Write(Leg::Server, bytes) => {
+                if self.scans && is_upload(&bytes) {
+                    assert!(std::mem::take(&mut self.clean), "an upload that nobody has scanned");
+                }
+                self.to_server.extend(bytes);
+            }
             Effect::Prepare(id, hole) => {
                 check(hole.client, CLIENT);
                 check(hole.server, SERVER);
@@ -77,13 +92,45 @@ impl World {
                 assert_eq!(self.open, None, "a pinhole outlives its session");
                 self.ended = true;
             }
-            Effect::Dial(_)
-            | Effect::Protect(_)
-            | Effect::Opaque
-            | Effect::Shutdown(_)
-            | Effect::Note(_) => {}
+            Effect::Take(id, subject) => {
+                assert!(self.open == Some(id), "an upload without a pinhole");
+                assert!(self.taken.is_none(), "two uploads at a time");
+                self.taken = Some(id);
+                // What the client says meanwhile comes before the verdict, or behind it.
+                if subject.name.first().is_some_and(|first| first % 2 == 0) {
+                    self.verdict();
+                }
+            }
+            Effect::Discard => (self.taken, self.clean) = (None, false),
+            Effect::Opaque => assert!(!self.scans, "nobody scans what nobody reads"),
+            Effect::Dial(_) | Effect::Protect(_) | Effect::Shutdown(_) | Effect::Note(_) => {}
         }
     }
+}
+
+impl World {
+    /// The scanner answers.
+    fn verdict(&mut self) {
+        let Some(id) = self.taken else { return };
+        let verdict = match id.0 % 4 {
+            0 => Verdict::Infected(b"Eicar\r\n"),
+            1 | 2 => Verdict::Clean,
+            _ => Verdict::Broken(Reason::DataReset),
+        };
+        self.clean = matches!(verdict, Verdict::Clean);
+        self.open.take_if(|open| *open == id);
+        self.relay.handle(self.now, Input::Used(id));
+        self.relay.handle(self.now, Input::Scanned(id, verdict));
+    }
+}
+
+/// Whether a line is one of the verbs that bring a file.
+fn is_upload(line: &[u8]) -> bool {
+    let verb = line.trim_ascii_start().to_ascii_uppercase();
+    [&b"STOR"[..], b"STOU", b"APPE"].iter().any(|upload| {
+        let rest = verb.strip_prefix(*upload);
+        rest.is_some_and(|rest| !rest.first().is_some_and(u8::is_ascii_alphanumeric))
+    })
 }
 
 fn ends() -> Ends {
@@ -105,6 +152,8 @@ fn policy(bits: u8) -> Policy {
             [usize::from(bits >> 2 & 3)],
         client_tls: bits & 16 != 0,
         mode: [Mode::AsAsked, Mode::Passive, Mode::Active][usize::from(bits >> 5) % 3],
+        scan: (bits & 128 != 0)
+            .then_some(Scan { pass_unscanned: bits & 32 != 0, pass_parts: bits & 64 != 0 }),
         ..Policy::default()
     }
 }
@@ -121,6 +170,8 @@ fn play(bits: u8, dialogue: &[u8], bytewise: bool) -> (Vec<u8>, Vec<u8>) {
             world.now = world.now.after(Duration::from_secs(20));
             world.input(Input::Timer);
         }
+        world.verdict();
+        world.input(Input::Timer);
     }
     for leg in [Leg::Client, Leg::Server] {
         world.input(Input::Eof(leg));

@@ -96,8 +96,7 @@ impl CommandScanner {
             }
             _ => {
                 let said = if err.is_empty() { out } else { err };
-                let said = String::from_utf8_lossy(&line(&said)).into_owned();
-                Err(io::Error::other(format!("{status}: {said}")))
+                Err(io::Error::other(format!("{status}: {}", escape(&line(&said)))))
             }
         }
     }

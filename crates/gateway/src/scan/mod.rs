@@ -18,7 +18,6 @@ use tokio::time::timeout;
 
 use twoport_proto::reason::Reason;
 use twoport_proto::relay::{Subject, Verdict};
-use twoport_proto::text::escape;
 
 pub use self::command::CommandScanner;
 pub use self::icap::IcapScanner;
@@ -115,8 +114,8 @@ impl Scanning {
                 Err(_) => (Reason::ScanTimeout, io::ErrorKind::TimedOut.into()),
             };
             found = Found::Unscanned(reason);
-            let (client, error) = (about.client, escape(error.to_string().as_bytes()));
-            tracing::warn!(target: "twoport", %client, %scanner, error, reason = reason.id(), "scanner");
+            let client = about.client;
+            tracing::warn!(target: "twoport", %client, %scanner, %error, reason = reason.id(), "scanner");
         }
         found
     }

@@ -1,5 +1,5 @@
 //! The gateway's machine: a control connection passes through it verbatim, but for the four verbs of
-//! data connections, their replies, and AUTH.
+//! data connections, their replies, AUTH, and uploads where those are scanned first.
 //!
 //! It opens nothing itself: it asks its driver for pinholes, as transactions, and says when each may
 //! open and must close. It uses neither the server's machine nor the client's.
@@ -91,6 +91,8 @@ pub struct Relay {
     halt: Option<Halt>,
     /// Whether the client's lines wait for a reply to a command of the relay's own.
     client_waits: bool,
+    /// Whether a reply was read since the last input from outside.
+    has_replied: bool,
     progress: Progress,
     unknown: u32,
     /// What the client has said that an upload needs later.
@@ -205,6 +207,7 @@ impl Relay {
             greeting: None,
             halt: None,
             client_waits,
+            has_replied: false,
             progress: Progress::ExpectGreeting,
             unknown: 0,
             said: Said::default(),
@@ -253,6 +256,8 @@ impl Relay {
         if self.has_ended {
             return;
         }
+        // What the driver answers at once is no input from outside: it goes on where it was.
+        self.has_replied &= matches!(input, Input::Prepared(..) | Input::Secured(..));
         match input {
             Input::Bytes(leg, bytes) if self.is_opaque => self.write(leg.other(), bytes.to_vec()),
             Input::Bytes(Leg::Client, bytes) => self.client.push(bytes),
@@ -308,13 +313,14 @@ impl Relay {
     /// Reads what can be read: a reply first, since a command may answer one; and behind each what
     /// has waited for it, so that it makes no difference how the server's lines are cut.
     fn run(&mut self) {
-        let mut has_replied = false;
         while self.halt.is_none() && !self.has_ended && !self.is_opaque {
-            if has_replied && let Some(line) = self.client_next() {
+            if self.has_replied
+                && let Some(line) = self.client_next()
+            {
                 self.client_line(line);
             } else if let Some(line) = self.server.next_line() {
                 self.server_line(line);
-                has_replied = true;
+                self.has_replied = true;
             } else if let Some(line) = self.client_next() {
                 self.client_line(line);
             } else {

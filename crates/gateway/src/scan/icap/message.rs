@@ -113,7 +113,8 @@ async fn line(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the service has closed early"));
     }
     let bytes = bytes.strip_suffix(b"\r").unwrap_or(&bytes);
-    Ok(String::from_utf8_lossy(bytes).into_owned())
+    // Heads are of bytes, not of UTF-8.
+    Ok(bytes.iter().map(|byte| char::from(*byte)).collect())
 }
 
 impl Options {
@@ -234,9 +235,10 @@ pub(super) async fn answer(
 
 /// Whether the last head of HTTP among these is that of a good reply.
 fn is_good(heads: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(heads);
-    let mut statuses = text.lines().filter(|line| line.starts_with("HTTP/1."));
-    statuses.next_back().is_some_and(|line| line.split(' ').nth(1) == Some("200"))
+    let lines = heads.split(|byte| *byte == b'\n');
+    let mut statuses = lines.filter(|line| line.starts_with(b"HTTP/1."));
+    let words = statuses.next_back().map(|line| line.split(|byte| *byte == b' '));
+    words.and_then(|mut words| words.nth(1)) == Some(b"200")
 }
 
 /// Whether what comes in chunks is what is held.
