@@ -21,12 +21,17 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::runtime::Runtime;
 use twoport_client::{Config, Mode, Outcome, Policy, PutOptions, Session, Tls, Trust, Url};
 use twoport_lab::foreign::clients::served::{self, Served};
 use twoport_lab::foreign::nodes::{self, Client, PATIENCE, network, wait_for};
 use twoport_lab::foreign::scanners::EICAR;
 use twoport_lab::foreign::servers::paper::Paper;
 use twoport_lab::foreign::servers::{Kind, Security, start_with_or_skip};
+use twoport_net::stream::Stream;
+use twoport_net::tls::connect::{Guard, Versions};
+use twoport_net::tls::trust::Trust::Anybody;
 use twoport_networks::Family;
 
 use self::by_hand::End;
@@ -159,12 +164,19 @@ impl Stage {
         Self { scanner, gateway, listener }
     }
 
-    /// A session that is logged in: both ends of it.
-    fn session(&self) -> (End, End) {
-        let mut client = End::new(TcpStream::connect(self.gateway.addresses()[0]).unwrap());
+    /// Both ends of a session, after the greeting.
+    fn greeted(&self) -> (End, End) {
+        let mut client =
+            End::new(TcpStream::connect(self.gateway.addresses().first().unwrap()).unwrap());
         let mut server = End::new(self.listener.accept().unwrap().0);
         server.says("220 ready");
         client.hears("220");
+        (client, server)
+    }
+
+    /// The same, logged in.
+    fn session(&self) -> (End, End) {
+        let (mut client, mut server) = self.greeted();
         client.says("USER ann");
         server.hears("USER ann");
         server.says("230 in");
@@ -305,6 +317,100 @@ fn a_client_that_dies_half_way_has_sent_no_file() {
     client.hears("426");
     client.says("NOOP");
     server.hears("NOOP");
+}
+
+/// A control connection under TLS, and what its data connections need.
+struct Secure {
+    runtime: Runtime,
+    guard: Guard,
+    control: tokio::io::BufReader<Stream>,
+}
+
+impl Secure {
+    fn begin(mut client: End) -> Self {
+        client.says("AUTH TLS");
+        client.hears("234");
+        let runtime = Runtime::new().unwrap();
+        let guard = Guard::new("localhost", &Anybody, None, Versions::All).unwrap();
+        let stream = client.0.into_inner();
+        let stream = runtime.block_on(secured(&guard, stream));
+        Self { control: tokio::io::BufReader::new(stream), runtime, guard }
+    }
+
+    #[track_caller]
+    fn asks(&mut self, line: &str, code: &str) -> String {
+        self.says(line);
+        self.hears(code)
+    }
+
+    fn says(&mut self, line: &str) {
+        self.runtime.block_on(async {
+            self.control.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+            self.control.flush().await.unwrap();
+        });
+    }
+
+    #[track_caller]
+    fn hears(&mut self, code: &str) -> String {
+        let mut line = String::new();
+        self.runtime.block_on(self.control.read_line(&mut line)).unwrap();
+        assert!(line.starts_with(code), "expected {code:?}, got {line:?}");
+        line
+    }
+
+    /// Sends it, and ends it as TLS has it or without a word.
+    fn sends(&self, data: TcpStream, content: &[u8], is_whole: bool) {
+        self.runtime.block_on(async {
+            let mut stream = secured(&self.guard, data).await;
+            stream.write_all(content).await.unwrap();
+            stream.flush().await.unwrap();
+            if is_whole {
+                stream.shutdown().await.unwrap();
+                stream.read_to_end(&mut Vec::new()).await.unwrap();
+            }
+        });
+    }
+}
+
+async fn secured(guard: &Guard, stream: TcpStream) -> Stream {
+    stream.set_nonblocking(true).unwrap();
+    let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+    guard.connect(stream, PATIENCE).await.unwrap()
+}
+
+#[test]
+fn an_upload_under_tls_without_its_end_is_none() {
+    let work = TempDir::new().unwrap();
+    let paper = Paper::make(work.path(), ["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (paper.certificate.to_str().unwrap(), paper.key.to_str().unwrap());
+    let more = ["--certificate", certificate, "--key", key, "--upstream-tls", "off"];
+    let stage = Stage::set(SCANNER, "44880-44899", &more);
+    let (client, mut server) = stage.greeted();
+    let mut client = Secure::begin(client);
+    for (line, code) in [("PBSZ 0", "200"), ("PROT P", "200")] {
+        client.asks(line, code);
+    }
+    client.says("USER ann");
+    server.hears("USER ann");
+    server.says("230 in");
+    client.hears("230");
+    for is_whole in [false, true] {
+        client.says("EPSV");
+        let _unused = announce(&mut server);
+        let line = client.hears("229");
+        let port = line.split('|').nth(3).unwrap().parse::<u16>().unwrap();
+        let data = TcpStream::connect((HOST, port)).unwrap();
+        client.asks("STOR a", "150");
+        client.sends(data, b"content", is_whole);
+        if is_whole {
+            assert_eq!(stores(&mut server, "STOR a"), b"content");
+            server.says("226 stored");
+            client.hears("226");
+        } else {
+            client.hears("426 The data ended without TLS's own end");
+        }
+    }
+    assert_eq!(stage.scanner.noted(), "STOR|a|ann|7\n");
 }
 
 #[test]

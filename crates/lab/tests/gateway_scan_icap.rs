@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
@@ -34,7 +34,7 @@ impl Stage {
     }
 
     fn log_in(&self) -> Client {
-        let stream = TcpStream::connect(self.gateway.addresses()[0]).unwrap();
+        let stream = TcpStream::connect(self.gateway.addresses().first().unwrap()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut client = Client(BufReader::new(stream));
         client.says("220");
@@ -47,7 +47,7 @@ impl Stage {
     /// An upload is answered with this code, and there it is or is not.
     #[track_caller]
     fn stores(&self, client: &mut Client, name: &str, content: &[u8], code: &str) {
-        let at = SocketAddr::new(self.gateway.addresses()[0].ip(), client.epsv());
+        let at = SocketAddr::new(self.gateway.addresses().first().unwrap().ip(), client.epsv());
         let mut data = TcpStream::connect(at).unwrap();
         client.asks(&format!("STOR {name}"), "150");
         data.write_all(content).unwrap();
@@ -65,7 +65,7 @@ impl Stage {
 /// Contents that begin differently, so that each is looked at as what it is, and of lengths below, at
 /// and above the preview.
 fn clean(length: usize) -> Vec<u8> {
-    (0..length).map(|at| b"0123456789abcdef\n"[at % 17]).collect()
+    b"0123456789abcdef\n".iter().copied().cycle().take(length).collect()
 }
 
 const LENGTHS: [usize; 7] = [0, 1, 1023, 1024, 1025, 70_000, 5_000_000];
@@ -206,12 +206,7 @@ fn between(asking: &TcpStream, service: &TcpStream) {
         }
         line.clear();
     }
-    let mut chunk = [0; 4096];
-    while let Ok(read @ 1..) = from.read(&mut chunk) {
-        if to.write_all(&chunk[..read]).is_err() {
-            break;
-        }
-    }
+    let _ended = std::io::copy(&mut from, &mut to);
     // The other thread ends with the connection.
     let _ended = (asking.shutdown(Shutdown::Both), service.shutdown(Shutdown::Both));
 }

@@ -96,7 +96,7 @@ fn configure(work: &Path, address: SocketAddr) -> io::Result<()> {
     let signature: String = EICAR.iter().map(|byte| format!("{byte:02x}")).collect();
     fs::create_dir(work.join("db"))?;
     fs::write(work.join("db/test.ndb"), format!("Eicar-Test:0:*:{signature}\n"))?;
-    let user = rustix::process::getuid().is_root().then_some("User root\n").unwrap_or_default();
+    let user = if rustix::process::getuid().is_root() { "User root\n" } else { "" };
     let clamd = format!(
         "DatabaseDirectory {at}/db\nLocalSocket {at}/clamd.sock\nForeground yes\n\
          TemporaryDirectory {at}\n{user}"

@@ -308,7 +308,7 @@ impl Relay {
             return self.refused_by_server(&block);
         }
         match *delivered {
-            Some(Ok(())) => self.store_ends(block),
+            Some(Ok(())) => self.store_ends(&block),
             Some(Err(reason)) => self.fail_upload(reason),
             None => *last = Some(block),
         }
@@ -323,7 +323,7 @@ impl Relay {
         }
         *delivered = Some(result);
         match (last.take(), result) {
-            (Some(block), Ok(())) => self.store_ends(block),
+            (Some(block), Ok(())) => self.store_ends(&block),
             (Some(_), Err(reason)) => self.fail_upload(reason),
             // The server says what it makes of it.
             (None, _) => {}
@@ -332,7 +332,7 @@ impl Relay {
 
     /// The server's own words are the client's final reply; with the name that it chose for STOU, which
     /// the client would have read in 150 (RFC 1123 §4.1.2.9).
-    fn store_ends(&mut self, block: Block) {
+    fn store_ends(&mut self, block: &Block) {
         let chosen = self.upload.as_ref().map(|upload| upload.chosen.clone()).unwrap_or_default();
         if chosen.is_empty() || !block.is_single {
             return self.end_upload(&block.bytes);
