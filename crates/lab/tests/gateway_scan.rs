@@ -29,6 +29,7 @@ use twoport_lab::foreign::nodes::{self, Client, PATIENCE, network, wait_for};
 use twoport_lab::foreign::scanners::EICAR;
 use twoport_lab::foreign::servers::paper::Paper;
 use twoport_lab::foreign::servers::{Kind, Security, start_with_or_skip};
+use twoport_net::clock;
 use twoport_net::stream::Stream;
 use twoport_net::tls::connect::{Guard, Versions};
 use twoport_net::tls::trust::Trust::Anybody;
@@ -555,6 +556,82 @@ fn what_is_too_big_or_a_part_or_hidden_is_refused() {
     assert_eq!(content, "part");
     server.says("226 stored");
     client.hears("226");
+}
+
+#[test]
+fn an_upload_at_so_many_bytes_a_second_is_scanned_whole() {
+    let stage = Stage::set(SCANNER, "44900-44919", &["--rate-limit", "400k"]);
+    let (mut client, mut server) = stage.session();
+    for content in [vec![b'c'; 300_000], infected()] {
+        let (data, _unused) = passive(&mut client, &mut server);
+        client.says("STOR a");
+        client.hears("150");
+        let began = clock::now();
+        sends(data, &content);
+        if content.ends_with(b"rest") {
+            client.hears("550");
+        } else {
+            assert!(stores(&mut server, "STOR a") == content);
+            assert!(clock::now().since(began) >= Duration::from_millis(600));
+            server.says("226 stored");
+            client.hears("226");
+        }
+    }
+}
+
+/// What SOCKS5 gives of a port of this host.
+fn by_socks(front: SocketAddr, port: u16) -> (TcpStream, u8) {
+    let mut stream = TcpStream::connect(front).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(&[5, 1, 0]).unwrap();
+    stream.read_exact(&mut [0; 2]).unwrap();
+    let [high, low] = port.to_be_bytes();
+    stream.write_all(&[5, 1, 0, 1, 127, 0, 0, 1, high, low]).unwrap();
+    let mut reply = [0; 10];
+    stream.read_exact(&mut reply).unwrap();
+    let [_, code, ..] = reply;
+    (stream, code)
+}
+
+#[test]
+fn clients_of_socks_are_scanned_and_get_no_tls_past_it() {
+    let scanner = Scanner::new(SCANNER);
+    let listener = TcpListener::bind((HOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let flags = scanner.flags();
+    let (allowed, front) = (format!("127.0.0.1:{port}"), "127.0.0.1:0");
+    let mut all = vec!["--seat", "forward", "--allow", &allowed, "--allow", "127.0.0.1:990"];
+    all.extend(["--socks-listen", front, "--data-ports", "44920-44939"]);
+    all.extend(flags.iter().map(String::as_str));
+    let gateway = Served::gateway(&all).unwrap();
+    let front = *gateway.addresses().first().unwrap();
+    assert_eq!(by_socks(front, 990).1, 2, "not allowed");
+    assert!(wait_for(|| gateway.log().contains("tls-not-scanned")), "{}", gateway.log());
+    let mut client = End::new(by_socks(front, port).0);
+    let mut server = End::new(listener.accept().unwrap().0);
+    server.says("220 ready");
+    client.hears("220");
+    client.says("USER ann");
+    server.hears("USER ann");
+    server.says("230 in");
+    client.hears("230");
+    for content in [infected(), b"clean".to_vec()] {
+        client.says("EPSV");
+        let _unused = announce(&mut server);
+        let line = client.hears("229");
+        let (data, reply) = by_socks(front, line.split('|').nth(3).unwrap().parse().unwrap());
+        assert_eq!(reply, 0);
+        client.says("STOR a");
+        client.hears("150");
+        sends(data, &content);
+        if content == b"clean" {
+            assert_eq!(stores(&mut server, "STOR a"), b"clean");
+            server.says("226 stored");
+            client.hears("226");
+        } else {
+            client.hears("550");
+        }
+    }
 }
 
 #[test]
