@@ -10,6 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     if let First::Hello(hello) = &whole {
         let held: usize = hello.tickets.iter().map(Vec::len).sum();
         assert!(hello.session_id.len() <= 32 && held <= MAX_HELLO);
+        assert!(hello.server_name.as_ref().is_none_or(|name| !name.is_empty()));
     }
     let mut known = First::Partial;
     for end in 0..bytes.len().min(MAX_HELLO) {

@@ -18,13 +18,11 @@ use twoport_net::control::ControlStream;
 use twoport_net::tls::accept;
 use twoport_net::tls::connect::Guard;
 use twoport_net::tls::tickets::{Identity, SessionTls};
-use twoport_proto::code::Code;
 use twoport_proto::proxy;
 use twoport_proto::reason::Reason;
 use twoport_proto::relay::{
     self, Decision, Effect, Input, Introduction, Leg, Legs, Mode, Note, Policy, Relay,
 };
-use twoport_proto::reply::Reply;
 use twoport_proto::time::Time;
 
 use crate::board::Entry;
@@ -35,7 +33,7 @@ use crate::passes::Pass;
 use crate::pool::Guest;
 use crate::seat::{self, IMPLICIT, Seat};
 use crate::upstream;
-use crate::visitor::Visitor;
+use crate::visitor::{Implicit, Visitor};
 
 /// How often TCP probes a quiet control connection. Origin: the server's keep-alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
@@ -98,9 +96,16 @@ pub(crate) async fn run(
         log::note(&visitor.who, &note);
         return visitor.send_away(Reason::ClientForbidden).await;
     }
-    let is_implicit = config.client_tls.is_some() && visitor.meant.port() == IMPLICIT;
-    let chosen = match config.desk.clone() {
-        Some(desk) => match visitor.receive(desk, is_implicit, stop.clone()).await {
+    let desk = config.desk.clone();
+    if visitor.implicit() == Implicit::Passes {
+        visitor.expects_tls = true;
+        // Nothing of it could be scanned.
+        if visitor.shared.config.scan.is_some() {
+            return visitor.send_away(Reason::TlsNotScanned).await;
+        }
+    }
+    let chosen = match desk {
+        Some(desk) => match visitor.receive(desk, stop.clone()).await {
             Some(chosen) => Some(chosen),
             None => return,
         },
@@ -111,8 +116,9 @@ pub(crate) async fn run(
         Ok(upstream) => upstream,
         Err(reason) => return visitor.send_away(reason).await,
     };
+    let implicit = visitor.implicit();
     match Session::new(visitor, upstream) {
-        Ok(mut session) => match session.begin(is_implicit, introduction).await {
+        Ok(mut session) => match session.begin(implicit, introduction).await {
             Ok(()) => session.serve(stop).await,
             Err(reason) => session.close(reason).await,
         },
@@ -132,18 +138,12 @@ pub(crate) async fn run_to(
     let number = shared.board.number();
     let Ok(meant) = upstream.stream.peer_addr() else { return };
     let Ok(visitor) = visitor(shared, number, client, told) else { return };
-    let is_implicit = meant.port() == IMPLICIT;
-    let is_read = !is_implicit || visitor.shared.config.client_tls.is_some();
-    match Session::new(Visitor { meant, ..visitor }, upstream) {
-        Ok(mut session) => match is_read {
-            true => match session.begin(is_implicit, None).await {
-                Ok(()) => session.serve(stop).await,
-                Err(reason) => session.close(reason).await,
-            },
-            false => {
-                session.leave_unread();
-                session.serve(stop).await;
-            }
+    let visitor = Visitor { meant, ..visitor };
+    let implicit = visitor.implicit();
+    match Session::new(visitor, upstream) {
+        Ok(mut session) => match session.begin(implicit, None).await {
+            Ok(()) => session.serve(stop).await,
+            Err(reason) => session.close(reason).await,
         },
         Err(error) => {
             tracing::warn!(target: "twoport", session = number, %error, "the session cannot begin");
@@ -169,12 +169,12 @@ fn visitor(
         }
         None => None,
     };
-    Ok(Visitor { shared, who, client, meant, tls })
+    Ok(Visitor { shared, who, client, meant, tls, expects_tls: false })
 }
 
 impl Session {
     fn new(visitor: Visitor, upstream: upstream::Upstream) -> io::Result<Self> {
-        let Visitor { shared, who, client, meant, tls } = visitor;
+        let Visitor { shared, who, client, meant, tls, .. } = visitor;
         let server = ControlStream::new(upstream.stream, KEEP_ALIVE)?;
         let who = Who { server: Some(server.peer()), ..who };
         let entry = shared.board.enter(who.session, who.client, server.peer());
@@ -238,32 +238,35 @@ impl Session {
     /// TLS from the first byte, on the legs that have it; and what the client has said already.
     async fn begin(
         &mut self,
-        is_implicit: bool,
+        implicit: Implicit,
         introduction: Option<Introduction>,
     ) -> Result<(), Reason> {
         let legs = relay::Ends { client: self.client.peer(), server: self.server.peer() };
         let policy = self.policy.clone();
         if let Some(introduction) = introduction {
-            let is_private = self.server.peer().port() == IMPLICIT;
+            let is_private = !introduction.passes() && self.server.peer().port() == IMPLICIT;
             if is_private {
                 self.secure(Leg::Server).await?;
             }
             self.relay = Relay::introduced(legs, introduction, is_private, policy);
-        } else if is_implicit {
-            self.secure(Leg::Server).await?;
-            self.secure(Leg::Client).await?;
-            let both = Legs { client: true, server: true };
-            *lock(&self.ends.private) = both;
-            self.relay = Relay::new(legs, both, policy);
+            self.drain().await;
+            return Ok(());
+        }
+        match implicit {
+            Implicit::No => {}
+            Implicit::Passes => {
+                self.relay = Relay::unread(legs, policy);
+                self.pass = self.ends.open_all();
+            }
+            Implicit::EndsHere => {
+                self.secure(Leg::Server).await?;
+                self.secure(Leg::Client).await?;
+                let both = Legs { client: true, server: true };
+                *lock(&self.ends.private) = both;
+                self.relay = Relay::new(legs, both, policy);
+            }
         }
         Ok(())
-    }
-
-    /// TLS from the first byte that does not end here: nothing can be read.
-    fn leave_unread(&mut self) {
-        let legs = relay::Ends { client: self.client.peer(), server: self.server.peer() };
-        self.relay = Relay::unread(legs, self.policy.clone());
-        self.pass = self.ends.open_all();
     }
 
     async fn serve(mut self, mut stop: watch::Receiver<bool>) {
@@ -351,6 +354,10 @@ impl Session {
     /// One input, then its effects; some of them have an answer, which is an input again.
     async fn input(&mut self, input: Input<'_>) {
         self.relay.handle(now(), input);
+        self.drain().await;
+    }
+
+    async fn drain(&mut self) {
         while let Some(effect) = self.relay.poll() {
             if self.carry_out(effect).await.is_err() {
                 // A leg is gone: nothing more can be written there, and the session is over.
@@ -434,11 +441,10 @@ impl Session {
 
     /// The gateway ends the session: the client hears why.
     async fn close(mut self, reason: Reason) {
-        let mut bytes = Vec::new();
-        Reply::why(Code::SERVICE_CLOSING, reason).encode(&mut bytes);
+        let words = self.relay.farewell(reason);
         tracing::info!(target: "twoport", session = self.who.session, reason = reason.id(), why = reason.describe(), "close");
         // The client may be gone.
-        let _: io::Result<()> = self.client.write(&bytes).await;
+        let _: io::Result<()> = self.client.write(&words).await;
         let _: io::Result<()> = self.client.shutdown().await;
     }
 }

@@ -24,7 +24,7 @@ use crate::health;
 use crate::hole::lock;
 use crate::pool::Guest;
 use crate::seat::{self, IMPLICIT, Seat};
-use crate::visitor::Visitor;
+use crate::visitor::{Implicit, Visitor};
 
 /// Servers with which TLS 1.2 is spoken: they give few tickets of TLS 1.3, a session of which is
 /// resumed once for each ticket, and refuse data connections that resume none. A session of TLS 1.2
@@ -175,7 +175,9 @@ async fn connect_one(visitor: &Visitor, server: &str) -> io::Result<TcpStream> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for mut address in tokio::net::lookup_host(server).await? {
         // Who begins with TLS wants the server's port for that.
-        if visitor.meant.port() == IMPLICIT && visitor.shared.config.desk.is_none() {
+        let is_direct =
+            visitor.implicit() == Implicit::Passes || visitor.shared.config.desk.is_none();
+        if visitor.meant.port() == IMPLICIT && is_direct {
             address.set_port(IMPLICIT);
         }
         match dial(&visitor.shared, address, seen(visitor)).await {

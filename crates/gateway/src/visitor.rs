@@ -13,13 +13,12 @@ use tokio::time::{Instant, sleep_until};
 use twoport_net::control::ControlStream;
 use twoport_net::tls::accept;
 use twoport_net::tls::tickets::SessionTls;
-use twoport_proto::code::Code;
 use twoport_proto::reason::Reason;
-use twoport_proto::relay::{Desk, Heard, Introduction, Lobby, Task, Wish};
-use twoport_proto::reply::Reply;
+use twoport_proto::relay::{Auth, Desk, Heard, Introduction, Lobby, Opening, Task, Wish, farewell};
 
 use crate::gateway::{Shared, stopped};
 use crate::log::{self, Who};
+use crate::seat::IMPLICIT;
 use crate::session::HANDSHAKE;
 
 /// How long a client may take to say for whom it is meant. Origin: the server's login-timeout.
@@ -33,6 +32,19 @@ pub(crate) struct Visitor {
     /// Whom it meant to reach.
     pub(crate) meant: SocketAddr,
     pub(crate) tls: Option<SessionTls>,
+    /// Whether it has begun a handshake that passes: nothing in clear can be said to it.
+    pub(crate) expects_tls: bool,
+}
+
+/// Whether TLS begins with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Implicit {
+    /// It does not.
+    No,
+    /// It does, and ends in the gateway.
+    EndsHere,
+    /// It does, and passes.
+    Passes,
 }
 
 /// What a lobby's task came to.
@@ -47,26 +59,33 @@ impl Visitor {
     pub(crate) async fn receive(
         &mut self,
         desk: Desk,
-        is_implicit: bool,
         mut stop: watch::Receiver<bool>,
     ) -> Option<(Wish, Introduction)> {
-        let handshake = match is_implicit {
-            true => match self.secure().await {
-                Ok(name) => Some(name),
+        let opening = match self.implicit() {
+            Implicit::No => Opening::Clear,
+            Implicit::Passes => {
+                self.expects_tls = true;
+                Opening::Unread
+            }
+            Implicit::EndsHere => match self.secure().await {
+                Ok(name) => Opening::Secured(name),
                 Err(reason) => {
                     self.send_away(reason).await;
                     return None;
                 }
             },
-            false => None,
         };
-        let mut lobby = Lobby::new(desk, self.shared.config.policy.clone(), handshake);
+        let mut lobby = Lobby::new(desk, self.shared.config.policy.clone(), opening);
         let until = Instant::now() + PATIENCE;
         let mut bytes = Vec::new();
         loop {
             match self.drain(&mut lobby).await {
                 Ok(Next::Wait) => {}
-                Ok(Next::Chosen(wish)) => return Some((wish, lobby.introduce())),
+                Ok(Next::Chosen(wish)) => {
+                    let introduction = lobby.introduce();
+                    self.expects_tls = introduction.passes();
+                    return Some((wish, introduction));
+                }
                 Ok(Next::Gone) | Err(_) => return None,
             }
             bytes.clear();
@@ -76,11 +95,11 @@ impl Visitor {
                     Ok(0) | Err(_) => lobby.handle(Heard::Eof),
                 },
                 () = sleep_until(until) => {
-                    self.send_away(Reason::LoginDeadline).await;
+                    self.dismiss(Reason::LoginDeadline, &lobby.farewell(Reason::LoginDeadline)).await;
                     return None;
                 }
                 () = stopped(&mut stop) => {
-                    self.send_away(Reason::ShuttingDown).await;
+                    self.dismiss(Reason::ShuttingDown, &lobby.farewell(Reason::ShuttingDown)).await;
                     return None;
                 }
             }
@@ -127,15 +146,29 @@ impl Visitor {
         Ok(self.client.server_name().map(|name| name.as_bytes().to_vec()))
     }
 
+    /// Whether TLS begins with its connection, and where that ends.
+    pub(crate) fn implicit(&self) -> Implicit {
+        let config = &self.shared.config;
+        match config.policy.auth {
+            _ if self.meant.port() != IMPLICIT => Implicit::No,
+            _ if config.client_tls.is_some() => Implicit::EndsHere,
+            Auth::Pass => Implicit::Passes,
+            // Clear text towards clients, as upstream-tls "always" has it.
+            Auth::Terminate | Auth::Refuse => Implicit::No,
+        }
+    }
+
     /// The session ends before it has begun: the client hears why.
     pub(crate) async fn send_away(&mut self, reason: Reason) {
-        let mut bytes = Vec::new();
-        Reply::why(Code::SERVICE_CLOSING, reason).encode(&mut bytes);
+        self.dismiss(reason, &farewell(reason, self.expects_tls)).await;
+    }
+
+    async fn dismiss(&mut self, reason: Reason, words: &[u8]) {
         let (session, client) = (self.who.session, self.who.client.ip());
         tracing::warn!(target: "twoport", session, %client, reason = reason.id(), why = reason.describe(), "close");
         self.shared.board.tell("close", reason);
         // The client may be gone.
-        let _: io::Result<()> = self.client.write(&bytes).await;
+        let _: io::Result<()> = self.client.write(words).await;
         let _: io::Result<()> = self.client.shutdown().await;
     }
 }

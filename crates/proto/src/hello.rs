@@ -1,4 +1,5 @@
-//! The first words of TLS, read without answering: which session a client says that it resumes.
+//! The first words of TLS, read without answering: which session a client says that it resumes, and
+//! which host it asks for.
 //!
 //! It proves nothing. Whoever saw a ticket on the wire can repeat it; only the handshake that
 //! follows shows that the client holds the secrets that belong to it.
@@ -19,19 +20,27 @@ const HANDSHAKE: u8 = 22;
 /// The handshake message that a client begins with (RFC 8446 §4).
 const CLIENT_HELLO: u8 = 1;
 
+/// The name of the host (RFC 6066 §3).
+const SERVER_NAME: u16 = 0;
+
+/// The kind of a name that is a host's.
+const HOST_NAME: u8 = 0;
+
 /// The ticket of TLS 1.2 (RFC 5077 §3.2).
 const SESSION_TICKET: u16 = 35;
 
 /// The identities of TLS 1.3 (RFC 8446 §4.2.11).
 const PRE_SHARED_KEY: u16 = 41;
 
-/// What a client says of the session that it resumes.
+/// What a client says of the session that it resumes, and of the host that it means.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hello {
     /// The session id of TLS 1.2; of TLS 1.3 it is empty or means nothing.
     pub session_id: Vec<u8>,
     /// Tickets: the one of TLS 1.2, or the identities of TLS 1.3 in their order.
     pub tickets: Vec<Vec<u8>>,
+    /// The host that it asks for.
+    pub server_name: Option<Vec<u8>>,
 }
 
 /// What the bytes at the beginning of a connection are.
@@ -119,7 +128,7 @@ fn hello(body: &[u8]) -> Option<Hello> {
     }
     body.vector(2)?;
     body.vector(1)?;
-    let mut hello = Hello { session_id: session_id.to_vec(), tickets: Vec::new() };
+    let mut hello = Hello { session_id: session_id.to_vec(), ..Hello::default() };
     if body.0.is_empty() {
         return Some(hello);
     }
@@ -129,6 +138,7 @@ fn hello(body: &[u8]) -> Option<Hello> {
         let kind = extensions.number(2)?;
         let content = extensions.vector(2)?;
         match u16::try_from(kind) {
+            Ok(SERVER_NAME) => hello.server_name = Some(host_name(content)?.to_vec()),
             Ok(SESSION_TICKET) if !content.is_empty() => ticket = Some(content.to_vec()),
             Ok(PRE_SHARED_KEY) => identities = psk_identities(content)?,
             _ => {}
@@ -138,6 +148,14 @@ fn hello(body: &[u8]) -> Option<Hello> {
     hello.tickets = identities;
     hello.tickets.extend(ticket);
     Some(hello)
+}
+
+/// `ServerNameList` (RFC 6066 §3): there is no kind of name but a host's, and one of each at most.
+fn host_name(content: &[u8]) -> Option<&[u8]> {
+    let mut list = Reader(Reader(content).vector(2)?);
+    let kind = list.byte()?;
+    let name = list.vector(2)?;
+    (kind == HOST_NAME && !name.is_empty() && list.0.is_empty()).then_some(name)
 }
 
 /// `OfferedPsks` (RFC 8446 §4.2.11), without the binders.
@@ -224,10 +242,10 @@ mod tests {
 
     #[test]
     fn tickets_of_both_versions_and_session_ids_are_found() {
-        let named = extension(0, b"name");
+        let named = extension(23, b"");
         let hello = |session_id: &[u8], tickets: &[&[u8]]| {
             let tickets = tickets.iter().map(|t| t.to_vec()).collect();
-            First::Hello(Hello { session_id: session_id.to_vec(), tickets })
+            First::Hello(Hello { session_id: session_id.to_vec(), tickets, server_name: None })
         };
         let of = |id: &[u8], extensions: &[Vec<u8>]| First::read(&record(&message(id, extensions)));
         assert_eq!(of(b"", &[]), hello(b"", &[]));
@@ -237,6 +255,22 @@ mod tests {
         assert_eq!(of(b"", &[psk(&[b"one", b"two"])]), hello(b"", &[b"one", b"two"]));
         let many = [b"x".as_slice(); 100];
         assert_eq!(of(b"", &[psk(&many)]), hello(b"", &many[..MAX_IDENTITIES]));
+    }
+
+    #[test]
+    fn the_host_that_is_asked_for_is_found() {
+        let named = |list: &[u8]| {
+            let extension = extension(SERVER_NAME, &vector(2, list));
+            match First::read(&record(&message(b"", &[extension]))) {
+                First::Hello(hello) => hello.server_name,
+                _ => None,
+            }
+        };
+        let host = |name: &[u8]| [&[HOST_NAME][..], &vector(2, name)].concat();
+        assert_eq!(named(&host(b"ftp.example")).unwrap(), b"ftp.example");
+        for wrong in [host(b""), std::vec![], std::vec![1, 0, 1, b'x'], host(b"a").repeat(2)] {
+            assert_eq!(named(&wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -183,6 +183,8 @@ reasons! {
         "Wildcards work in LIST, NLST and MLSD-less clients' mget, not in STAT.";
     HashUnknown "hash-unknown" "Unknown hash algorithm"
         "FEAT lists the algorithms behind HASH; OPTS HASH chooses one.";
+    HelloUnreadable "hello-unreadable" "The first words of TLS cannot be read"
+        "Where TLS passes and routes go by its name, the gateway reads the client's hello. What came is no TLS, or a hello that is longer than 16 KiB or wrong in itself.";
     HelpUnknown "help-unknown" "Unrecognized command"
         "HELP without an argument lists the verbs.";
     HostTooLate "host-too-late" "HOST must come before USER"

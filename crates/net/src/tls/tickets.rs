@@ -259,7 +259,7 @@ mod tests {
 
     fn hello(session_id: &[u8], tickets: &[&[u8]]) -> Hello {
         let tickets = tickets.iter().map(|ticket| ticket.to_vec()).collect();
-        Hello { session_id: session_id.to_vec(), tickets }
+        Hello { session_id: session_id.to_vec(), tickets, server_name: None }
     }
 
     #[test]

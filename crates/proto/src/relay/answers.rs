@@ -92,7 +92,7 @@ impl Relay {
                 self.progress = Progress::ExpectUser;
             }
             Pending::Auth if matches!(block.code, Code::AUTH_ACCEPTED) => {
-                return self.turn_opaque(block);
+                return self.turn_opaque(block.bytes);
             }
             Pending::Auth => self.client_waits = false,
             Pending::Prot(is_private) if is_good => {
@@ -122,8 +122,14 @@ impl Relay {
     /// is said now, under TLS where that is the policy.
     fn met(&mut self, block: Block) {
         if block.code.class() != Class::Completion {
+            if self.expects_tls() {
+                return self.end(Reason::ServerBusy);
+            }
             self.write(Leg::Client, block.bytes);
             return self.stop();
+        }
+        if self.expects_tls() {
+            return self.meet_passing();
         }
         let is_wanted = match self.policy.upstream {
             Upstream::Always => true,

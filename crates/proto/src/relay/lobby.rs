@@ -4,6 +4,8 @@
 //! It connects to nobody. Once the choice is made, [`Lobby::introduce`] gives what a
 //! [`Relay`](super::Relay) says to the server in the client's place, and the lobby is over.
 
+mod hello;
+
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -77,6 +79,27 @@ pub enum Task {
     End,
 }
 
+/// How a client comes.
+#[derive(Clone, Debug)]
+pub enum Opening {
+    /// In clear.
+    Clear,
+    /// Under TLS that ends here, with the name that it asked for in the handshake.
+    Secured(Option<Vec<u8>>),
+    /// With TLS that passes, from the first byte on.
+    Unread,
+}
+
+/// TLS that passes, of which the first words have been read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Passing {
+    /// From the first byte on.
+    #[default]
+    AtOnce,
+    /// After AUTH, which the gateway has accepted.
+    AfterAuth,
+}
+
 /// What was said before there was a server.
 #[derive(Debug, Default)]
 pub struct Introduction {
@@ -88,8 +111,24 @@ pub struct Introduction {
     pub(super) host: Option<Vec<u8>>,
     /// Whether the client still waits for the server's greeting.
     pub(super) awaits_greeting: bool,
-    /// Lines that wait for the server.
+    /// Lines that wait for the server; the client's hello, and what came behind it, if that passes.
     pub(super) lines: Vec<u8>,
+    /// Whether that is so.
+    pub(super) passing: Option<Passing>,
+}
+
+impl Introduction {
+    /// Whether TLS passes of which the client has said the first words.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        self.passing.is_some()
+    }
+
+    /// Whether TLS passes that begins with the connection.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.passing == Some(Passing::AtOnce)
+    }
 }
 
 /// The machine. Give it one [`Heard`], then drain [`poll`](Self::poll), then wait.
@@ -106,6 +145,8 @@ pub struct Lobby {
     is_known: bool,
     attempts: u32,
     unknown: u32,
+    /// Where TLS passes, its first words so far.
+    hello: Option<(Passing, Vec<u8>)>,
     /// An answer of the driver is awaited.
     is_waiting: bool,
     is_over: bool,
@@ -113,37 +154,45 @@ pub struct Lobby {
 }
 
 impl Lobby {
-    /// A lobby for a client whose connection is up. It is greeted at once; under implicit TLS, where
-    /// `handshake` says which name it asked for, after that.
+    /// A lobby for a client whose connection is up. It is greeted at once, unless it cannot read that.
     #[must_use]
-    pub fn new(desk: Desk, policy: Policy, handshake: Option<Option<Vec<u8>>>) -> Self {
+    pub fn new(desk: Desk, policy: Policy, opening: Opening) -> Self {
         let greeting = match desk {
             Desk::Routes(_) => "twoport gateway ready.",
             Desk::Forward { .. } => "twoport gateway ready: log in as USER name@host.",
         };
-        let tls = handshake.is_some();
+        let (tls, sni, hello) = match opening {
+            Opening::Clear => (false, None, None),
+            Opening::Secured(sni) => (true, sni, None),
+            Opening::Unread => (false, None, Some((Passing::AtOnce, Vec::new()))),
+        };
         let mut lobby = Self {
             desk,
             policy,
             client: Lines::of_client(),
             said: Introduction { tls, private: tls, ..Introduction::default() },
-            sni: handshake.flatten(),
+            sni,
             host_name: None,
             user: None,
             is_known: false,
             attempts: 0,
             unknown: 0,
+            hello,
             is_waiting: false,
             is_over: false,
             tasks: VecDeque::new(),
         };
-        lobby.reply(&Reply::line(Code::READY, greeting));
+        if lobby.hello.is_none() {
+            lobby.reply(&Reply::line(Code::READY, greeting));
+        }
         lobby
     }
 
     /// Takes one input.
     pub fn handle(&mut self, heard: Heard<'_>) {
         match heard {
+            Heard::Bytes(_) if self.is_over => return,
+            Heard::Bytes(bytes) if self.hello.is_some() => return self.hear_hello(bytes),
             Heard::Bytes(bytes) => self.client.push(bytes),
             Heard::Eof => return self.end(),
             Heard::Secured(Ok(sni)) => {
@@ -238,7 +287,7 @@ impl Lobby {
             (Auth::Pass | Auth::Refuse, _) if self.policy.scan.is_some() => {
                 self.refuse("AUTH", Reason::TlsNotScanned);
             }
-            (Auth::Pass, _) => self.auth_passes(line),
+            (Auth::Pass, mechanism) => self.auth_passes(line, mechanism),
             (Auth::Refuse, _) => self.refuse("AUTH", Reason::TlsUnavailable),
             (Auth::Terminate, Mechanism::Tls) if self.said.tls => {
                 self.refuse("AUTH", Reason::TlsAlready);
@@ -252,19 +301,6 @@ impl Lobby {
                 self.tasks.push_back(Task::Secure);
             }
             (Auth::Terminate, Mechanism::Ssl) => self.refuse("AUTH", Reason::SslRefused),
-        }
-    }
-
-    /// TLS is to pass: what comes after it cannot be read, so that the choice is made now.
-    fn auth_passes(&mut self, line: &[u8]) {
-        let names = Called { host: self.host_name.as_deref(), ..Called::default() };
-        let group = match &self.desk {
-            Desk::Routes(routes) => routes.find(names).map(String::from),
-            Desk::Forward { .. } => None,
-        };
-        match group {
-            Some(group) => self.choose(Wish::Group(group), line.to_vec()),
-            None => self.refuse("AUTH", Reason::TlsUnavailable),
         }
     }
 
@@ -369,12 +405,6 @@ impl Lobby {
 
     fn note(&mut self, note: Note) {
         self.tasks.push_back(Task::Note(note));
-    }
-
-    fn close(&mut self, reason: Reason) {
-        self.note(Note::why(Decision::Close, "session", reason));
-        self.reply(&Reply::why(Code::SERVICE_CLOSING, reason));
-        self.end();
     }
 
     fn end(&mut self) {

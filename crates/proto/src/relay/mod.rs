@@ -10,6 +10,7 @@ mod effect;
 mod hole;
 mod lines;
 mod lobby;
+mod passing;
 mod policy;
 mod route;
 mod rules;
@@ -31,7 +32,8 @@ use crate::time::Time;
 
 pub use self::effect::{Decision, Effect, Input, Leg, Note, Subject, Verdict};
 pub use self::hole::{Doors, Hole, HoleId, LIFETIME, Side};
-pub use self::lobby::{Desk, Heard, Introduction, Lobby, Task, Wish};
+pub use self::lobby::{Desk, Heard, Introduction, Lobby, Opening, Task, Wish};
+pub use self::passing::farewell;
 pub use self::policy::{Auth, Mode, Policy, Scan, Upstream};
 pub use self::route::{By, Called, Route, Routes, destination};
 pub use self::rules::Names;
@@ -171,6 +173,8 @@ enum Own {
     Prot,
     /// For an upload that is over.
     Forgotten,
+    /// AUTH for a client that was told to begin already.
+    Passing,
 }
 
 /// What the driver was asked for and has not answered.
@@ -237,7 +241,12 @@ impl Relay {
         relay.effects.push_back(Effect::Protect(relay.private));
         relay.client_waits = true;
         relay.client.push(&introduction.lines);
-        relay.introduction = Some(introduction);
+        if introduction.is_unread() {
+            relay.pending.clear();
+            relay.turn_opaque(Vec::new());
+        } else {
+            relay.introduction = Some(introduction);
+        }
         relay
     }
 
@@ -360,6 +369,9 @@ impl Relay {
             self.close_hole(None);
             self.effects.push_back(Effect::Shutdown(Leg::Server));
         }
+        if self.eof.server && self.expects_tls() {
+            return self.end(Reason::ServerBusy);
+        }
         if self.eof.server {
             self.lose_server();
             let rest = [self.replies.take(), self.server.take()].concat();
@@ -429,7 +441,8 @@ impl Relay {
     }
 
     fn write(&mut self, leg: Leg, bytes: Vec<u8>) {
-        if !bytes.is_empty() {
+        let is_heard = leg == Leg::Server || !self.expects_tls();
+        if !bytes.is_empty() && is_heard {
             self.effects.push_back(Effect::Write(leg, bytes));
         }
     }
@@ -471,9 +484,8 @@ impl Relay {
     /// Nothing sensible can follow: both ends are closed, and the client hears why.
     fn end(&mut self, reason: Reason) {
         self.note(Note::why(Decision::Close, "session", reason));
-        let mut bytes = Vec::new();
-        Reply::why(Code::SERVICE_CLOSING, reason).encode(&mut bytes);
-        self.write(Leg::Client, bytes);
+        let words = self.farewell(reason);
+        self.effects.push_back(Effect::Write(Leg::Client, words));
         self.stop();
     }
 

@@ -53,6 +53,17 @@ pub struct Called<'a> {
     pub user: Option<&'a [u8]>,
 }
 
+/// What is known where TLS is to pass, before the client's hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Early<'a> {
+    /// The group.
+    Group(&'a str),
+    /// The name in the handshake has a say.
+    ByName,
+    /// It is meant for nobody.
+    Nobody,
+}
+
 /// The rows, of which the first that fits counts.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
@@ -73,6 +84,21 @@ impl Routes {
         };
         let row = self.rows.iter().find(fits).map(|row| row.to.as_str());
         row.or(self.otherwise.as_deref())
+    }
+
+    /// The same where AUTH comes, after which nothing but the handshake's name can be read.
+    pub(super) fn before_handshake(&self, host: Option<&[u8]>) -> Early<'_> {
+        let host = host.map(<[u8]>::to_ascii_lowercase);
+        let fits = |row: &&Route| match row.by {
+            By::Host => host.as_ref().is_some_and(|name| row.fits(name)),
+            By::Sni => true,
+            By::User => false,
+        };
+        match (self.rows.iter().find(fits), &self.otherwise) {
+            (Some(Route { by: By::Sni, .. }), _) => Early::ByName,
+            (Some(Route { to, .. }), _) | (None, Some(to)) => Early::Group(to),
+            (None, None) => Early::Nobody,
+        }
     }
 
     /// Whether a host of this name may be here: rows by other names may fit later.

@@ -1,11 +1,10 @@
-//! AUTH, PBSZ and PROT where the gateway ends TLS, and the end of reading where it does not.
+//! AUTH, PBSZ and PROT where the gateway ends TLS.
 //!
 //! It holds no keys and checks no certificate: the driver does the handshakes.
 
 use alloc::vec::Vec;
 
 use super::effect::{Decision, Effect, Leg, Note};
-use super::lines::Block;
 use super::policy::{Auth, Upstream};
 use super::{Halt, Legs, Own, Pending, Progress, Relay};
 use crate::code::{Class, Code};
@@ -75,7 +74,9 @@ impl Relay {
             }
             Own::Auth => self.without_server(),
             // The client was answered by the gateway; a server without HOST has one host.
+            Own::Host if self.expects_tls() => self.ask_passing(),
             Own::Host | Own::Forgotten => {}
+            Own::Passing => self.passing_answered(code),
             Own::Pbsz => self.pass(b"PROT P\r\n".to_vec(), Pending::Own(Own::Prot)),
             Own::Prot => {
                 let server = code.class() == Class::Completion;
@@ -179,17 +180,5 @@ impl Relay {
             self.private = private;
             self.effects.push_back(Effect::Protect(private));
         }
-    }
-
-    /// The server took AUTH and the gateway does not end TLS: nothing can be read from here on.
-    pub(super) fn turn_opaque(&mut self, block: Block) {
-        self.close_hole(None);
-        self.note(Note::good(Decision::Pass, "session"));
-        self.write(Leg::Client, block.bytes);
-        let (to_client, to_server) = (self.server.take(), self.client.take());
-        self.write(Leg::Client, to_client);
-        self.write(Leg::Server, to_server);
-        self.effects.push_back(Effect::Opaque);
-        self.is_opaque = true;
     }
 }

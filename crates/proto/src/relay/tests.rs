@@ -75,8 +75,7 @@ impl Rig {
             let said = match &effect {
                 Effect::Write(leg, bytes) => {
                     let leg = if *leg == Leg::Client { 'C' } else { 'S' };
-                    let text = core::str::from_utf8(bytes).unwrap();
-                    format!("{leg} {}", text.replace("\r\n", "~"))
+                    format!("{leg} {}", shown(bytes))
                 }
                 Effect::Note(note) => note.to_string(),
                 effect => format!("{effect:?}"),
@@ -104,6 +103,15 @@ impl Rig {
         let lines =
             seen.into_iter().filter(|line| line.starts_with("C ") || line.starts_with("S "));
         lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// What was written, a record of TLS by what it is.
+fn shown(bytes: &[u8]) -> String {
+    match bytes {
+        [21, 3, 3, 0, 2, 2, alert] => format!("alert {alert}"),
+        [22, ..] => format!("hello of {} bytes", bytes.len()),
+        _ => core::str::from_utf8(bytes).unwrap().replace("\r\n", "~"),
     }
 }
 
@@ -428,4 +436,5 @@ fn replies_that_overtake_a_transfer_do_not_close_its_hole() {
 mod hard;
 mod hostile;
 mod lobby;
+mod passing;
 mod scan;

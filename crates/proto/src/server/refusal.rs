@@ -151,6 +151,7 @@ pub const fn code(reason: Reason) -> Code {
         | R::ExternalAddressUnknown
         | R::FinalReplyEarly
         | R::FinalReplyMissing
+        | R::HelloUnreadable
         | R::LengthShort
         | R::LoginNeedsTls
         | R::LoginRefused

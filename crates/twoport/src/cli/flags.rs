@@ -283,7 +283,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         short: None,
         takes: Takes::Texts("BY:PATTERN=GROUP"),
         about: "Who gives a name that fits gets a server of GROUP: host:, sni: or user:, such as user:*@blue.example=blue",
-        details: "The first that fits counts; for whom none fits are the servers without a group. The gateway then greets clients itself, and connects once it has the name: of HOST (RFC 7151), of the TLS handshake (it must end here), or of USER.",
+        details: "The first that fits counts; for whom none fits are the servers without a group. The gateway then greets clients itself, and connects once it has the name: of HOST (RFC 7151), of the TLS handshake, which may pass unread, or of USER.",
     },
     Flag {
         of: &["gateway"],

@@ -3,24 +3,32 @@ use crate::command::Password;
 use alloc::vec;
 
 /// A client before a gateway that has routes, or is a forward proxy.
-struct Hall {
-    lobby: Lobby,
+pub(super) struct Hall {
+    pub(super) lobby: Lobby,
     seen: Vec<String>,
-    feed: usize,
+    pub(super) feed: usize,
     sni: Option<&'static [u8]>,
 }
 
 impl Hall {
-    fn new(desk: Desk, policy: Policy) -> Self {
-        let mut hall =
-            Self { lobby: Lobby::new(desk, policy, None), seen: Vec::new(), feed: 1, sni: None };
-        hall.drain();
+    pub(super) fn new(desk: Desk, policy: Policy) -> Self {
+        let mut hall = Self::opened(Lobby::new(desk, policy, Opening::Clear));
         assert!(hall.take().starts_with("C 220 "));
         hall
     }
 
-    fn says(&mut self, text: &str) -> String {
-        for chunk in text.as_bytes().chunks(self.feed) {
+    pub(super) fn opened(lobby: Lobby) -> Self {
+        let mut hall = Self { lobby, seen: Vec::new(), feed: 1, sni: None };
+        hall.drain();
+        hall
+    }
+
+    pub(super) fn says(&mut self, text: &str) -> String {
+        self.sends(text.as_bytes())
+    }
+
+    pub(super) fn sends(&mut self, bytes: &[u8]) -> String {
+        for chunk in bytes.chunks(self.feed) {
             self.lobby.handle(Heard::Bytes(chunk));
             self.drain();
         }
@@ -30,9 +38,7 @@ impl Hall {
     fn drain(&mut self) {
         while let Some(task) = self.lobby.poll() {
             self.seen.push(match &task {
-                Task::Write(bytes) => {
-                    format!("C {}", core::str::from_utf8(bytes).unwrap().trim_end())
-                }
+                Task::Write(bytes) => format!("C {}", shown(bytes).trim_end_matches('~')),
                 Task::Note(note) => note.to_string(),
                 task => format!("{task:?}"),
             });
@@ -47,15 +53,21 @@ impl Hall {
         }
     }
 
-    fn take(&mut self) -> String {
+    pub(super) fn take(&mut self) -> String {
         core::mem::take(&mut self.seen).join("\n")
+    }
+
+    /// What comes after the lobby.
+    pub(super) fn relay(self, policy: Policy) -> Rig {
+        let ends = Ends { client: CLIENT.parse().unwrap(), server: SERVER.parse().unwrap() };
+        let mut rig = Rig::new(Policy::default());
+        rig.relay = Relay::introduced(ends, self.lobby.introduce(), false, policy);
+        rig
     }
 
     /// What its server hears once it has greeted, and what the client does.
     fn meet(self, policy: Policy, server_speaks: &[&str]) -> String {
-        let ends = Ends { client: CLIENT.parse().unwrap(), server: SERVER.parse().unwrap() };
-        let mut rig = Rig::new(Policy::default());
-        rig.relay = Relay::introduced(ends, self.lobby.introduce(), false, policy);
+        let mut rig = self.relay(policy);
         for said in server_speaks {
             rig.server(said);
         }
