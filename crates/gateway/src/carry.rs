@@ -6,7 +6,6 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
-use std::num::NonZeroU64;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,15 +16,15 @@ use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 
-use twoport_net::clock;
 use twoport_net::pump::relay;
 use twoport_net::stream::Stream;
 use twoport_net::tls::accept::{self, Reuse};
 use twoport_net::tls::connect::Guard;
 use twoport_proto::reason::Reason;
-use twoport_proto::time::Time;
+
+use crate::rate::{Limits, Pace};
 
 /// How much is moved at a time. Origin: the pump's.
 const CHUNK: usize = twoport_net::pump::CHUNK;
@@ -38,13 +37,13 @@ pub(crate) const HANDSHAKE: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(30);
 
 /// What a data connection is put under.
-pub(crate) struct Cover {
+pub(crate) struct Cover<'a> {
     /// TLS towards the client.
     pub(crate) accept: Option<Arc<ServerConfig>>,
     /// TLS towards the server.
     pub(crate) connect: Option<Guard>,
-    /// Bytes a second, in either direction.
-    pub(crate) rate_limit: Option<NonZeroU64>,
+    /// How fast it may be.
+    pub(crate) limits: Limits<'a>,
     /// Whether what the client sends goes to the server.
     pub(crate) takes_all: bool,
 }
@@ -56,10 +55,10 @@ pub(crate) struct Cover {
 pub(crate) async fn carry(
     client: TcpStream,
     server: TcpStream,
-    cover: Cover,
+    cover: Cover<'_>,
     moved: &AtomicU64,
 ) -> Result<(), Reason> {
-    if cover.accept.is_none() && cover.connect.is_none() && cover.rate_limit.is_none() {
+    if cover.accept.is_none() && cover.connect.is_none() && cover.limits.are_none() {
         return in_clear(client, server, cover.takes_all, moved).await;
     }
     let accepted = async {
@@ -76,7 +75,8 @@ pub(crate) async fn carry(
     };
     // Each peer begins when it likes: some only after they have read the 150.
     let (client, server) = tokio::try_join!(accepted, connected).map_err(|error| error.reason)?;
-    copy(client, server, (cover.rate_limit, cover.takes_all), moved).await
+    let _running = cover.limits.begin();
+    copy(client, server, (cover.limits, cover.takes_all), moved).await
 }
 
 /// Neither leg under TLS: the kernel moves the bytes.
@@ -139,7 +139,7 @@ struct Ended {
 async fn copy(
     mut client: Stream,
     mut server: Stream,
-    (rate_limit, takes_all): (Option<NonZeroU64>, bool),
+    (limits, takes_all): (Limits<'_>, bool),
     moved: &AtomicU64,
 ) -> Result<(), Reason> {
     client.widen(CHUNK);
@@ -147,8 +147,8 @@ async fn copy(
     let (mut from_client, mut to_client) = split(client);
     let (mut from_server, mut to_server) = split(server);
     let result = {
-        let up = one_way(&mut from_client, &mut to_server, (rate_limit, takes_all), moved);
-        let down = one_way(&mut from_server, &mut to_client, (rate_limit, true), moved);
+        let up = one_way(&mut from_client, &mut to_server, (limits, takes_all), moved);
+        let down = one_way(&mut from_server, &mut to_client, (limits, true), moved);
         tokio::pin!(up, down);
         tokio::select! {
             first = &mut up => rest(first, down).await,
@@ -180,12 +180,11 @@ async fn rest(first: Ended, other: impl Future<Output = Ended>) -> io::Result<()
 async fn one_way(
     from: &mut ReadHalf<Stream>,
     to: &mut WriteHalf<Stream>,
-    (rate_limit, passes): (Option<NonZeroU64>, bool),
+    (limits, passes): (Limits<'_>, bool),
     moved: &AtomicU64,
 ) -> Ended {
     let mut bytes = 0;
-    let mut pace = rate_limit.map(Pace::new);
-    let result = pass(from, passes.then_some(&mut *to), pace.as_mut(), &mut bytes).await;
+    let result = pass(from, passes.then_some(&mut *to), Pace::new(limits), &mut bytes).await;
     // Says `close_notify` under TLS.
     let result = match result {
         Ok(()) => to.shutdown().await,
@@ -199,12 +198,17 @@ async fn one_way(
 async fn pass(
     from: &mut ReadHalf<Stream>,
     mut to: Option<&mut WriteHalf<Stream>>,
-    mut pace: Option<&mut Pace>,
+    mut pace: Pace<'_>,
     bytes: &mut u64,
 ) -> io::Result<()> {
-    let mut chunk = Vec::with_capacity(pace.as_ref().map_or(CHUNK, |pace| pace.chunk()));
+    let (mut chunk, mut size) = (Vec::new(), 0);
     loop {
         chunk.clear();
+        // The more of its client's run, the less each moves at a time.
+        let next = pace.chunk(CHUNK);
+        if next != size {
+            (chunk, size) = (Vec::with_capacity(next), next);
+        }
         let mut read = from.read_buf(&mut chunk).await;
         // TLS gives a record at a time: what else is there goes along.
         while matches!(read, Ok(1..)) && chunk.len() < chunk.capacity() {
@@ -217,47 +221,11 @@ async fn pass(
             *bytes += u64::try_from(chunk.len()).unwrap_or(u64::MAX);
             to.write_all(&chunk).await?;
             to.flush().await?;
-            if let Some(pace) = &mut pace {
-                pace.keep(chunk.len()).await;
-            }
+            pace.keep(chunk.len()).await;
         }
         if read? == 0 {
             return Ok(());
         }
-    }
-}
-
-/// Keeps a direction to so many bytes a second.
-pub(crate) struct Pace {
-    rate: f64,
-    /// When the next bytes may go.
-    next: Time,
-}
-
-impl Pace {
-    pub(crate) fn new(rate: NonZeroU64) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "no rate is told apart beyond 2^53")]
-        let rate = rate.get() as f64;
-        Self { rate, next: clock::now() }
-    }
-
-    /// How much goes at a time: a tenth of a second's, so that it flows.
-    pub(crate) fn chunk(&self) -> usize {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "it is positive, and beyond CHUNK it does not matter"
-        )]
-        let tenth = (self.rate / 10.0) as usize;
-        tenth.clamp(1, CHUNK)
-    }
-
-    pub(crate) async fn keep(&mut self, length: usize) {
-        #[expect(clippy::cast_precision_loss, reason = "a length is at most CHUNK")]
-        let takes = Duration::from_secs_f64(length as f64 / self.rate);
-        // Time in which nothing came is not made up for.
-        self.next = self.next.max(clock::now()).after(takes);
-        sleep_until(clock::instant(self.next)).await;
     }
 }
 
@@ -286,7 +254,8 @@ mod tests {
         for is_cut in [false, true] {
             let (mut client, inner) = pair().await;
             let (outer, mut server) = pair().await;
-            let none = Cover { accept: None, connect: None, rate_limit: None, takes_all: true };
+            let none =
+                Cover { accept: None, connect: None, limits: Limits::default(), takes_all: true };
             let carried = tokio::spawn(carry(inner, outer, none, &MOVED));
             client.write_all(b"data").await.unwrap();
             let mut got = [0; 4];
@@ -306,7 +275,8 @@ mod tests {
     async fn what_the_receiver_does_after_the_end_is_no_error() {
         let (client, inner) = pair().await;
         let (outer, mut server) = pair().await;
-        let none = Cover { accept: None, connect: None, rate_limit: None, takes_all: true };
+        let none =
+            Cover { accept: None, connect: None, limits: Limits::default(), takes_all: true };
         let carried = tokio::spawn(carry(inner, outer, none, &MOVED));
         server.write_all(b"download").await.unwrap();
         server.shutdown().await.unwrap();

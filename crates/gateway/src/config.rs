@@ -62,6 +62,9 @@ pub struct Config {
     pub scan: Option<Arc<Scanning>>,
     /// Bytes a second that each transfer may have, in either direction.
     pub rate_limit: Option<NonZeroU64>,
+    /// Bytes a second that all transfers of one client may have together; one is an address of IPv4 or a
+    /// network of 64 bits of IPv6.
+    pub client_rate_limit: Option<NonZeroU64>,
     /// The interface on which hosts ask for ports, on a router.
     pub pcp: Option<String>,
     /// Where its program shows metrics.

@@ -105,8 +105,8 @@ pub(crate) async fn arrive(
                 return refuse(front, client, No::Unreachable).await;
             };
             if accept(front, &mut client).await.is_ok() {
-                let rate_limit = ends.rate_limit;
-                let cover = Cover { accept: None, connect: None, rate_limit, takes_all: true };
+                let limits = ends.limits();
+                let cover = Cover { accept: None, connect: None, limits, takes_all: true };
                 ends.flowing.fetch_add(1, Ordering::Relaxed);
                 // What passes unread ends as it ends.
                 let _: Result<_, _> = carry(client, server, cover, &ends.live.bytes).await;

@@ -27,6 +27,7 @@ use crate::hole::farewell;
 use crate::passes::Passes;
 use crate::pcp;
 use crate::pool::Pool;
+use crate::rate::Rates;
 use crate::room::Room;
 use crate::seat::{self, Seat};
 use crate::session;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) ports: Ports,
     pub(crate) room: Room,
+    pub(crate) rates: Rates,
     pub(crate) sparing: Arc<Sparing>,
     pub(crate) pool: Pool,
     pub(crate) passes: Passes,
@@ -140,7 +142,8 @@ impl Gateway {
         let ports = Ports::new(config.data_ports.clone());
         let room = Room::new(config.max_sessions, config.max_sessions_per_ip);
         let (sparing, pool, passes) = (Arc::default(), Pool::default(), Passes::default());
-        let shared = Shared { config, ports, room, sparing, pool, passes, board, router };
+        let rates = Rates::default();
+        let shared = Shared { config, ports, room, rates, sparing, pool, passes, board, router };
         let current = watch::Sender::new(Arc::new(shared));
         let stop = watch::Sender::new(false);
         Ok(Self { current, listeners, orders: mpsc::channel(1), pcp, stop })
@@ -281,6 +284,7 @@ impl Doors {
         current.send_replace(Arc::new(Shared {
             ports,
             room: old.room.resized(config.max_sessions, config.max_sessions_per_ip),
+            rates: old.rates.clone(),
             config,
             sparing: Arc::clone(&old.sparing),
             pool: old.pool.clone(),

@@ -34,6 +34,7 @@ use crate::board::Live;
 use crate::carry::{Cover, carry};
 use crate::front::Asking;
 use crate::passes::{Holder, Pass, To};
+use crate::rate::{Limits, Share};
 use crate::scan::spool::Held;
 use crate::scan::{Found, Scanning, upload};
 use crate::seat;
@@ -68,10 +69,11 @@ pub(crate) struct Ends {
     pub(crate) sparing: Arc<Sparing>,
     /// Its place on the board.
     pub(crate) live: Arc<Live>,
-    /// Bytes a second for each of them; the kernel's own way knows none.
+    /// Bytes a second for each of them, and for all of the client's; the kernel's own way knows none.
     pub(crate) rate_limit: Option<NonZeroU64>,
     /// What scans uploads.
     pub(crate) scan: Option<Arc<Scanning>>,
+    pub(crate) share: Option<Share>,
     /// Data connections that flow.
     pub(crate) flowing: AtomicUsize,
 }
@@ -321,13 +323,18 @@ impl Ends {
         Holder { client: self.client, name: asking.name.clone(), server: self.server.ip() }
     }
 
+    /// How fast data may be.
+    pub(crate) const fn limits(&self) -> Limits<'_> {
+        Limits { each: self.rate_limit, share: self.share.as_ref() }
+    }
+
     /// The cheapest way: data in clear between two peers of one family need nothing but a rule. None
     /// where that is not so.
     fn through_the_kernel(&self, hole: Hole) -> Result<Option<(Doors, Pinhole)>, Reason> {
         let private = *lock(&self.private);
         let is_translated = self.client.is_ipv4() != self.server.is_ipv4();
         let Some(router) = &self.router else { return Ok(None) };
-        let is_watched = self.rate_limit.is_some() || self.scan.is_some();
+        let is_watched = !self.limits().are_none() || self.scan.is_some();
         if private.client || private.server || is_translated || is_watched {
             return Ok(None);
         }
@@ -421,7 +428,7 @@ async fn through(
         Some(Ok((client, server))) => {
             let (accept, connect) = (ends.cover_of_client(), ends.cover_of_server());
             let takes_all = ends.scan.is_none();
-            let cover = Cover { accept, connect, rate_limit: ends.rate_limit, takes_all };
+            let cover = Cover { accept, connect, limits: ends.limits(), takes_all };
             ends.flowing.fetch_add(1, Ordering::Relaxed);
             let carried = carry(client, server, cover, &ends.live.bytes).await;
             ends.flowing.fetch_sub(1, Ordering::Relaxed);

@@ -18,6 +18,7 @@ mod log;
 mod passes;
 mod pcp;
 mod pool;
+mod rate;
 mod room;
 mod scan;
 mod seat;

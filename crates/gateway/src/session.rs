@@ -204,6 +204,10 @@ impl Session {
             live: Arc::clone(&entry.live),
             rate_limit: shared.config.rate_limit,
             scan: shared.config.scan.clone(),
+            share: shared
+                .config
+                .client_rate_limit
+                .map(|rate| shared.rates.share(client.peer().ip(), rate)),
             flowing: AtomicUsize::new(0),
         });
         let (sender, events) = mpsc::unbounded_channel();

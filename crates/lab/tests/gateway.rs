@@ -72,6 +72,7 @@ fn start(server: &Server, policy: Policy, paper: Option<&Paper>, first_port: u16
         policy,
         scan: None,
         rate_limit: None,
+        client_rate_limit: None,
         pcp: None,
         metrics: None,
         client_tls,

@@ -168,6 +168,35 @@ fn a_transfer_takes_as_long_as_its_rate_says() {
 }
 
 #[test]
+fn the_transfers_of_a_client_take_as_long_together_as_its_rate_says() {
+    let stage = Stage::set("46120-46139", &["--client-rate-limit", "400k"]);
+    let content = vec![7; 300 << 10];
+    stage.stores(&mut stage.log_in(), "there", &content);
+    let began = clock::now();
+    let lasted = std::thread::scope(|scope| {
+        let up = scope.spawn(|| {
+            stage.stores(&mut stage.log_in(), "up", &content);
+            clock::now().since(began)
+        });
+        let down = scope.spawn(|| {
+            let mut client = stage.log_in();
+            let mut data = stage.dial(&mut client);
+            client.asks("RETR there", "150");
+            let mut back = Vec::new();
+            data.read_to_end(&mut back).unwrap();
+            client.says("226");
+            assert!(back == content);
+            clock::now().since(began)
+        });
+        [up.join().unwrap(), down.join().unwrap()]
+    });
+    // Alone each would take three quarters of a second; in turns both take twice as long, and nothing
+    // says that they may not take longer.
+    assert!(lasted.iter().all(|it| *it >= Duration::from_millis(1100)), "{lasted:?}");
+    assert!(lasted.iter().any(|it| *it >= Duration::from_millis(1400)), "{lasted:?}");
+}
+
+#[test]
 fn the_servers_side_has_the_mode_that_is_asked_of_it() {
     for (mode, port) in [("passive", 46_080), ("active", 46_100)] {
         let ports = format!("{port}-{}", port + 19);
@@ -194,6 +223,7 @@ fn rules_that_are_none_are_refused_at_the_start() {
         ("--deny-clients", "10.0.0.0/8@"),
         ("--rate-limit", "0"),
         ("--rate-limit", "fast"),
+        ("--client-rate-limit", "0"),
     ] {
         let mut command = Command::new(served::program().unwrap());
         let output = command.args(["gateway", "--server", "127.0.0.1:9", flag, value]).output();

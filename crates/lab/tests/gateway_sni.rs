@@ -87,7 +87,7 @@ fn after_auth_the_name_in_the_hello_chooses_and_tls_is_the_servers_own() {
         for version in ["1.2", "1.3"] {
             let more = ["--ssl-reqd", "--tls-max", version];
             let output = server.by_curl(&curl, at, &url, &more);
-            let got = String::from_utf8_lossy(&output.stdout);
+            let got = String::from_utf8(output.stdout.clone()).unwrap();
             assert_eq!(got, server.name, "{output:?} {}", gateway.log());
         }
     }
@@ -169,7 +169,7 @@ fn tls_from_the_first_byte_on_is_sent_on_by_its_name() {
         // Only the control connection: its data ports are where the gateway reads nothing of them.
         let url = format!("ftps://ftp.{}.example/which", server.name);
         let output = server.by_curl(&curl, at, &url, &["-I"]);
-        let got = String::from_utf8_lossy(&output.stdout);
+        let got = String::from_utf8(output.stdout.clone()).unwrap();
         let length = format!("Content-Length: {}", server.name.len());
         assert!(output.status.success() && got.contains(&length), "{output:?} {}", gateway.log());
     }

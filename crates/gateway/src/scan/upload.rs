@@ -24,8 +24,9 @@ use twoport_proto::relay::{HoleId, Subject};
 
 use super::spool::{self, Held, Outgoing, Spool};
 use super::{About, Found, Scanning};
-use crate::carry::{HANDSHAKE, Pace};
+use crate::carry::HANDSHAKE;
 use crate::hole::{Ends, Event, Prepared};
+use crate::rate::Pace;
 
 /// How long a data connection may be still. Origin: the server's stall-timeout, in whose place this
 /// stands.
@@ -74,9 +75,11 @@ async fn receive(ends: &Ends, scanning: &Scanning, client: TcpStream) -> Result<
         Reason::LocalError
     })?;
     let spool = Spool::new(file, scanning.max_size);
-    let (spool, result) = match ends.rate_limit {
-        Some(rate) => slowly(stream, spool, Pace::new(rate)).await,
-        None => {
+    let limits = ends.limits();
+    let _running = limits.begin();
+    let (spool, result) = match limits.are_none() {
+        false => slowly(stream, spool, Pace::new(limits)).await,
+        true => {
             let never = std::future::pending();
             let (spool, result) =
                 pump::receive(stream, spool, STALL, &Progress::default(), never).await;
@@ -94,10 +97,10 @@ async fn receive(ends: &Ends, scanning: &Scanning, client: TcpStream) -> Result<
 async fn slowly(
     mut stream: Stream,
     mut spool: Spool,
-    mut pace: Pace,
+    mut pace: Pace<'_>,
 ) -> (Spool, Result<(), Reason>) {
     loop {
-        let mut chunk = Vec::with_capacity(pace.chunk());
+        let mut chunk = Vec::with_capacity(pace.chunk(pump::CHUNK));
         let read = match timeout(STALL, stream.read_buf(&mut chunk)).await {
             Ok(Ok(read)) => read,
             Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {

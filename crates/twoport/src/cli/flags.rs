@@ -623,6 +623,14 @@ pub(crate) static FLAGS: &[Flag] = &[
     },
     Flag {
         of: &["gateway"],
+        long: "client-rate-limit",
+        short: None,
+        takes: Takes::Text("SIZE"),
+        about: "Bytes a second for all transfers of one client together, such as 2m [default: none]",
+        details: "Whatever their sessions and directions; each of them gets its turn. A client is an address of IPv4, or a network of 64 bits of IPv6. Data are then relayed.",
+    },
+    Flag {
+        of: &["gateway"],
         long: "pcp",
         short: None,
         takes: Takes::Text("IF"),

@@ -65,15 +65,15 @@ pub(super) fn pcp(words: &Words) -> Result<Option<String>, Problem> {
     Ok(interface)
 }
 
-/// Bytes a second for each transfer.
+/// Bytes a second.
 ///
 /// # Errors
 /// Not a size.
-pub(super) fn rate_limit(words: &Words) -> Result<Option<NonZeroU64>, Problem> {
-    let Some(text) = words.word("rate-limit") else { return Ok(None) };
+pub(super) fn rate_limit(words: &Words, key: &str) -> Result<Option<NonZeroU64>, Problem> {
+    let Some(text) = words.word(key) else { return Ok(None) };
     let wrong = || {
         let what = format!("{text:?} is no number of bytes a second");
-        words.wrong("rate-limit", what, "write one such as 500k or 2m")
+        words.wrong(key, what, "write one such as 500k or 2m")
     };
     let size = Bytes::read(text, Path::new("")).map_err(|_| wrong())?;
     NonZeroU64::new(size.0).map(Some).ok_or_else(wrong)
