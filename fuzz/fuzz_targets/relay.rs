@@ -15,10 +15,12 @@ use twoport_proto::relay::{
 use twoport_proto::time::Time;
 
 const CLIENT: &str = "192.168.0.107:40000";
+const CLIENT_V6: &str = "[2001:db8::7]:40000";
 const SERVER: &str = "203.0.113.10:21";
 
 struct World {
     relay: Relay,
+    client: &'static str,
     now: Time,
     prepared: Vec<(HoleId, Hole)>,
     open: Option<HoleId>,
@@ -32,14 +34,16 @@ struct World {
 }
 
 impl World {
-    fn new(policy: Policy) -> Self {
+    fn new(client: &'static str, policy: Policy) -> Self {
         let scans = policy.scan.is_some();
-        Self { scans, ..Self::around(Relay::new(ends(), Legs::default(), policy)) }
+        let relay = Relay::new(ends(client), Legs::default(), policy);
+        Self { scans, ..Self::around(client, relay) }
     }
 
-    fn around(relay: Relay) -> Self {
+    fn around(client: &'static str, relay: Relay) -> Self {
         Self {
             relay,
+            client,
             now: Time::ZERO,
             prepared: Vec::new(),
             open: None,
@@ -71,7 +75,7 @@ impl World {
                 self.to_server.extend(bytes);
             }
             Effect::Prepare(id, hole) => {
-                check(hole.client, CLIENT);
+                check(hole.client, self.client);
                 check(hole.server, SERVER);
                 self.prepared.push((id, hole));
                 let door = |text: &str| text.parse().ok();
@@ -133,8 +137,8 @@ fn is_upload(line: &[u8]) -> bool {
     })
 }
 
-fn ends() -> Ends {
-    Ends { client: CLIENT.parse().unwrap(), server: SERVER.parse().unwrap() }
+fn ends(client: &str) -> Ends {
+    Ends { client: client.parse().unwrap(), server: SERVER.parse().unwrap() }
 }
 
 fn check(side: Side, peer: &str) {
@@ -158,8 +162,8 @@ fn policy(bits: u8) -> Policy {
     }
 }
 
-fn play(bits: u8, dialogue: &[u8], bytewise: bool) -> (Vec<u8>, Vec<u8>) {
-    let mut world = World::new(policy(bits));
+fn play(client: &'static str, bits: u8, dialogue: &[u8], bytewise: bool) -> (Vec<u8>, Vec<u8>) {
+    let mut world = World::new(client, policy(bits));
     for (turn, said) in dialogue.split(|byte| *byte == 0).enumerate() {
         let leg = if turn % 2 == 0 { Leg::Server } else { Leg::Client };
         let size = if bytewise { 1 } else { said.len().max(1) };
@@ -221,7 +225,8 @@ fn visit(bits: u8, said: &[u8], bytewise: bool) -> (Vec<u8>, Option<Wish>, Vec<u
     }
     let introduction = lobby.introduce();
     let passes = introduction.passes() && !introduction.is_unread();
-    let mut world = World::around(Relay::introduced(ends(), introduction, false, policy(bits)));
+    let mut world =
+        World::around(CLIENT, Relay::introduced(ends(CLIENT), introduction, false, policy(bits)));
     world.input(Input::Timer);
     for said in ["220 ready\r\n", "502 no\r\n", "331 go on\r\n"] {
         world.input(Input::Bytes(Leg::Server, said.as_bytes()));
@@ -242,12 +247,13 @@ fuzz_target!(|input: &[u8]| {
     if bits % 3 == 2 || bits & 8 == 0 && bits % 3 == 0 {
         assert_eq!((&in_bytes.0, &in_bytes.1), (&whole.0, &whole.1));
     }
-    let whole = play(bits, dialogue, false);
-    // Clear text behind AUTH, the client's or the relay's own, ends a session; a byte at a time it
-    // cannot come behind it.
-    if bits % 3 != 1 && policy(bits).upstream != Upstream::Always {
-        assert_eq!(play(bits, dialogue, true), whole);
-    } else {
-        play(bits, dialogue, true);
+    for client in [CLIENT, CLIENT_V6] {
+        let whole = play(client, bits, dialogue, false);
+        let in_bytes = play(client, bits, dialogue, true);
+        // Clear text behind AUTH, the client's or the relay's own, ends a session; a byte at a time it
+        // cannot come behind it.
+        if bits % 3 != 1 && policy(bits).upstream != Upstream::Always {
+            assert_eq!(in_bytes, whole);
+        }
     }
 });

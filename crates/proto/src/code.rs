@@ -50,6 +50,8 @@ codes! {
     HELP = 214;
     /// 215: the name of the system.
     SYSTEM = 215;
+    /// 216: what a gateway from IPv6 to IPv4 translates (RFC 6384 §11).
+    ALGS_STATUS = 216;
     /// 220: ready for a (new) user.
     READY = 220;
     /// 221: good-bye.
@@ -68,6 +70,8 @@ codes! {
     AUTHORIZED = 232;
     /// 234: the security exchange may begin (RFC 4217 §4).
     AUTH_ACCEPTED = 234;
+    /// 235: the security exchange is done, and what follows is protected (RFC 2228 §4).
+    SECURED = 235;
     /// 250: the file action is done.
     FILE_OK = 250;
     /// 257: a path.

@@ -10,8 +10,8 @@ use core::net::{SocketAddr, SocketAddrV4};
 
 pub(crate) use self::argument::permission_bits;
 pub use self::argument::{
-    Epsv, HashAlgorithm, Listing, Mechanism, Opts, Protection, Representation, Site, Structure,
-    TransferMode,
+    Algs, Epsv, HashAlgorithm, Listing, Mechanism, Opts, Protection, Representation, Site,
+    Structure, TransferMode,
 };
 use crate::path::FtpPath;
 use crate::reason::Reason;
@@ -35,6 +35,7 @@ impl fmt::Debug for Password {
 pub enum Command {
     Abor,
     Acct(Vec<u8>),
+    Algs(Algs),
     Allo,
     Appe(FtpPath),
     Auth(Mechanism),

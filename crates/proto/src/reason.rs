@@ -59,6 +59,8 @@ reasons! {
         "A NAT or firewall on the client's side keeps connections from outside away. Use passive mode: --mode epsv or pasv.";
     ActiveOff "active-off" "Active mode is switched off on this server"
         "Use passive mode: EPSV or PASV.";
+    AlgsUnknown "algs-unknown" "ALGS takes STATUS64, ENABLE64 or DISABLE64"
+        "RFC 6384 §11: it asks a gateway from IPv6 to IPv4 whether it translates, or tells it to.";
     AllModesFailed "all-modes-failed" "No mode gave a data connection"
         "Each mode failed for a reason of its own, listed beside this one. Usually a firewall drops the server's passive ports and the client is behind a NAT.";
     AlpnRefused "alpn-refused" "The TLS peer speaks another protocol than FTP"

@@ -129,6 +129,7 @@ pub enum Verb {
     Prot,
     Abor,
     Acct,
+    Algs,
     Allo,
     Appe,
     Auth,
@@ -194,6 +195,7 @@ verbs! {
 //  name       verb     defined in            argument login transfer permission   FEAT                help
     "ABOR"     Abor     "RFC 959 §4.1.3"      None     yes   now      -            -                   "ABOR: abort the transfer in progress";
     "ACCT"     Acct     "RFC 959 §4.1.1"      Required no    wait     -            -                   "ACCT account: not needed here";
+    "ALGS"     Algs     "RFC 6384 §11"        Optional no    wait     -            -                   "ALGS STATUS64 | ENABLE64 | DISABLE64: for gateways from IPv6 to IPv4";
     "ALLO"     Allo     "RFC 959 §4.1.3"      Required yes   wait     -            -                   "ALLO bytes: not needed here, space is allocated as data come";
     "APPE"     Appe     "RFC 959 §4.1.3"      Required yes   wait     Write        -                   "APPE path: append to a file";
     "AUTH"     Auth     "RFC 4217 §4"         Required no    wait     -            -                   "AUTH TLS: protect the control connection";

@@ -12,6 +12,27 @@ use crate::reason::Reason;
 use crate::time::{Timestamp, decimal};
 use crate::verb::Verb;
 
+/// What ALGS asks of a gateway from IPv6 to IPv4 (RFC 6384 §11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algs {
+    /// Does it translate?
+    Status,
+    /// It shall.
+    Enable,
+    /// It shall not.
+    Disable,
+}
+
+impl Algs {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Status => "STATUS64",
+            Self::Enable => "ENABLE64",
+            Self::Disable => "DISABLE64",
+        }
+    }
+}
+
 /// What EPSV asks for (RFC 2428 §3 and §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Epsv {
@@ -140,6 +161,7 @@ pub(super) fn read(verb: Verb, argument: &[u8]) -> Result<Command, Reason> {
     Ok(match verb {
         Verb::Abor => Command::Abor,
         Verb::Acct => Command::Acct(text()),
+        Verb::Algs => Command::Algs(algs(argument)?),
         Verb::Allo => Command::Allo,
         Verb::Appe => Command::Appe(path()),
         Verb::Auth => Command::Auth(mechanism(argument)?),
@@ -232,6 +254,11 @@ fn eprt(argument: &[u8]) -> Result<core::net::SocketAddr, Reason> {
         AddressError::Malformed => Reason::EprtMalformed,
         AddressError::UnknownProtocol => Reason::NetworkProtocol,
     })
+}
+
+fn algs(argument: &[u8]) -> Result<Algs, Reason> {
+    let is_it = |algs: &Algs| argument.trim_ascii().eq_ignore_ascii_case(algs.word().as_bytes());
+    [Algs::Status, Algs::Enable, Algs::Disable].into_iter().find(is_it).ok_or(Reason::AlgsUnknown)
 }
 
 fn epsv(argument: &[u8]) -> Result<Epsv, Reason> {
@@ -467,6 +494,7 @@ fn encoded(command: &Command) -> (&'static str, Option<Vec<u8>>) {
     match command {
         Command::Abor => ("ABOR", None),
         Command::Acct(account) => ("ACCT", Some(account.clone())),
+        Command::Algs(algs) => ("ALGS", Some(algs.word().as_bytes().to_vec())),
         Command::Allo => ("ALLO", Some(b"0".to_vec())),
         Command::Appe(p) => ("APPE", path(p)),
         Command::Auth(Mechanism::Tls) => ("AUTH", Some(b"TLS".to_vec())),

@@ -94,7 +94,10 @@ impl Relay {
             Pending::Auth if matches!(block.code, Code::AUTH_ACCEPTED) => {
                 return self.turn_opaque(block.bytes);
             }
-            Pending::Auth => self.client_waits = false,
+            Pending::Adat if block.code == Code::SECURED => {
+                return self.turn_opaque(block.bytes);
+            }
+            Pending::Auth | Pending::Adat => self.client_waits = false,
             Pending::Prot(is_private) if is_good => {
                 self.protect(super::Legs { client: *is_private, server: *is_private });
             }

@@ -65,6 +65,7 @@ impl Relay {
             Verb::Port | Verb::Eprt | Verb::Pasv | Verb::Epsv if self.may_be_known_soon() => {
                 self.held = Some(line);
             }
+            Verb::Algs if self.is_nat64() => self.algs(command.as_ref()),
             Verb::Feat => self.pass(line, Pending::Features),
             Verb::Port | Verb::Eprt => self.active(row, line, &text),
             Verb::Pasv | Verb::Epsv => self.passive(row, line, command.as_ref()),
@@ -95,6 +96,11 @@ impl Relay {
         }
         match judged {
             Some(reason) => self.refuse("line", reason),
+            // Another mechanism than TLS: what follows its end cannot be read either.
+            None if self.policy.auth == Auth::Pass && is_verb(&line, b"ADAT ") => {
+                self.client_waits = true;
+                self.pass(line, Pending::Adat);
+            }
             None => self.pass(line, Pending::Plain),
         }
     }
@@ -175,6 +181,10 @@ impl Relay {
         if self.policy.mode == Mode::Passive {
             return self.ask_passive(asked);
         }
+        if self.is_translated() && !self.translates() {
+            self.note(Note::good(Decision::Ignore, row.name));
+            return self.pass(line, Pending::Plain);
+        }
         let hole = Hole { client: Side::Listens(target), server: Side::Dials };
         let current = self.prepare(hole);
         self.halt = Some(Halt::Aim(current, asked, line));
@@ -185,17 +195,24 @@ impl Relay {
         self.close_hole(None);
         let asked = if row.verb == Verb::Pasv { Asked::Pasv } else { Asked::Epsv };
         let is_all = matches!(command, Some(Command::Epsv(Epsv::All)));
-        if is_all && (self.is_translated() || self.policy.mode == Mode::Active) {
+        if is_all && (self.translates() || self.policy.mode == Mode::Active) {
             // The server is asked for something else than EPSV (RFC 6384).
             return self.refuse(row.name, Reason::EpsvAllTranslated);
         }
         if is_all || command.is_none() || self.progress < Progress::Known {
             return self.pass(line, Pending::Plain);
         }
+        if let Some(Command::Epsv(Epsv::Protocol(number))) = command
+            && self.translates()
+            && *number != u64::from(self.ends.family(Leg::Client).number())
+        {
+            // RFC 6384 §6: the client has no other than its own.
+            return self.refuse(row.name, Reason::NetworkProtocol);
+        }
         if self.policy.mode == Mode::Active {
             let current = self.prepare(Hole { client: Side::Dials, server: Side::Dials });
             self.halt = Some(Halt::Aim(current, asked, line));
-        } else if self.is_translated() {
+        } else if self.translates() {
             self.ask_passive(asked);
         } else {
             self.pass(line, Pending::Passive(asked));

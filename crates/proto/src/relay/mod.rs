@@ -10,6 +10,7 @@ mod effect;
 mod hole;
 mod lines;
 mod lobby;
+mod nat64;
 mod passing;
 mod policy;
 mod route;
@@ -100,6 +101,8 @@ pub struct Relay {
     /// What the client has said that an upload needs later.
     said: Said,
     upload: Option<Upload>,
+    /// ALGS DISABLE64 (RFC 6384 §11).
+    is_left_alone: bool,
     current: Option<Current>,
     holes: u64,
     eof: Legs,
@@ -154,8 +157,9 @@ enum Pending {
     Rest(Vec<u8>),
     /// An upload that is held back: no reply of the server is one to this.
     Upload,
-    /// AUTH that passes.
+    /// AUTH that passes, and what of other mechanisms follows it (RFC 2228 §3).
     Auth,
+    Adat,
     /// PROT that passes: whether data become private.
     Prot(bool),
     /// A command of the relay's own: its reply goes nowhere.
@@ -175,6 +179,7 @@ enum Own {
     Forgotten,
     /// AUTH for a client that was told to begin already.
     Passing,
+    Noop,
 }
 
 /// What the driver was asked for and has not answered.
@@ -216,6 +221,7 @@ impl Relay {
             unknown: 0,
             said: Said::default(),
             upload: None,
+            is_left_alone: false,
             current: None,
             holes: 0,
             eof: Legs::default(),
@@ -381,6 +387,7 @@ impl Relay {
     }
 
     fn server_line(&mut self, line: Result<Vec<u8>, Reason>) {
+        let line = line.map(|line| self.heard(Leg::Server, line));
         match line.and_then(|line| self.replies.line(line)) {
             Ok(lines::Piece::Whole(block)) => self.answer(block),
             Ok(lines::Piece::Part) => {}
@@ -391,7 +398,10 @@ impl Relay {
 
     fn client_line(&mut self, line: Result<Vec<u8>, Reason>) {
         match line {
-            Ok(line) => self.command(line),
+            Ok(line) => {
+                let line = self.heard(Leg::Client, line);
+                self.command(line);
+            }
             Err(reason) => self.refuse("line", reason),
         }
     }
@@ -462,6 +472,7 @@ impl Relay {
     }
 
     fn reply(&mut self, reply: &Reply) {
+        self.keep_awake();
         let mut bytes = Vec::new();
         reply.encode(&mut bytes);
         self.pending.push_back(Pending::Local(bytes));
@@ -470,7 +481,9 @@ impl Relay {
 
     /// Sends the relay's own replies whose turn it is.
     fn flush(&mut self) {
-        while let Some(Pending::Local(_)) = self.pending.front() {
+        while let Some(Pending::Local(_)) = self.pending.front()
+            && !self.has_ended
+        {
             if let Some(Pending::Local(bytes)) = self.pending.pop_front() {
                 self.write(Leg::Client, bytes);
             }

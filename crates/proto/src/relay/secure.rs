@@ -76,6 +76,7 @@ impl Relay {
             // The client was answered by the gateway; a server without HOST has one host.
             Own::Host if self.expects_tls() => self.ask_passing(),
             Own::Host | Own::Forgotten => {}
+            Own::Noop => self.awake(code),
             Own::Passing => self.passing_answered(code),
             Own::Pbsz => self.pass(b"PROT P\r\n".to_vec(), Pending::Own(Own::Prot)),
             Own::Prot => {

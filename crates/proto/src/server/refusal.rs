@@ -90,7 +90,8 @@ pub const fn code(reason: Reason) -> Code {
         | R::PbszFirst
         | R::TlsAlready
         | R::UserFirst => Code::BAD_SEQUENCE,
-        R::EpsvAllTranslated
+        R::AlgsUnknown
+        | R::EpsvAllTranslated
         | R::FormNotScanned
         | R::LanguageUnknown
         | R::MechanismUnknown

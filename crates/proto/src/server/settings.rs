@@ -59,6 +59,8 @@ impl Core {
             // 200, not 202: some cameras take 202 for a failure.
             Command::Allo => self.line(Code::OK, "No storage allocation necessary."),
             Command::Acct(_) => self.line(Code::SUPERFLUOUS, "No account is needed."),
+            // RFC 6384 §11: it is for the gateways on the way, and nothing is done.
+            Command::Algs(_) => self.line(Code::SUPERFLUOUS, "No gateway translates here."),
             Command::Clnt(_) => self.line(Code::OK, "Noted."),
             Command::Csid(_) => self
                 .line(Code::OK, concat!("Name=twoport; Version=", env!("CARGO_PKG_VERSION"), ";")),

@@ -194,6 +194,7 @@ fn epsv_all_passes_where_the_server_is_asked_for_nothing_else() {
     let mut rig = Rig::between("[2001:db8::7]:40000", SERVER, Policy::default());
     rig.log_in();
     rig.client("EPSV ALL\r\n");
+    rig.server("200 ok\r\n");
     let seen = rig.take();
     assert!(seen.contains("C 504 ") && !seen.contains("S EPSV"), "PASV would be refused: {seen}");
     rig.client("EPSV\r\n");

@@ -174,6 +174,6 @@ fn rows_are_weighed_before_the_hello_as_after_it() {
     let rows = vec![(By::User, "*", "a"), (By::Host, "b", "b"), (By::Sni, "*", "c")];
     let Desk::Routes(routes) = desk(&rows, None) else { panic!() };
     let early = |host: Option<&[u8]>| routes.before_handshake(host);
-    assert_eq!(early(Some(b"B")), super::super::route::Early::Group("b"));
-    assert_eq!(early(None), super::super::route::Early::ByName);
+    assert_eq!(early(Some(b"B")), route::Early::Group("b"));
+    assert_eq!(early(None), route::Early::ByName);
 }
