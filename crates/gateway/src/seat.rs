@@ -138,7 +138,7 @@ pub(crate) async fn keep_open(current: watch::Receiver<Arc<Shared>>) {
 }
 
 /// The addresses of an interface, or of all.
-fn own_addresses(interface: Option<&str>) -> Vec<IpAddr> {
+pub(crate) fn own_addresses(interface: Option<&str>) -> Vec<IpAddr> {
     let all = if_addrs::get_if_addrs().unwrap_or_default().into_iter();
     let fits = |one: &if_addrs::Interface| {
         !one.is_loopback() && interface.is_none_or(|name| one.name == name)

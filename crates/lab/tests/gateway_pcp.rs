@@ -8,17 +8,19 @@
 mod boxed;
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 use twoport_lab::foreign::boxes;
 use twoport_lab::foreign::clients::served;
 use twoport_lab::foreign::nodes::{PATIENCE, Served, connect, network, wait_for};
 use twoport_net::mapping::{Protocol, Router};
 use twoport_networks::{Family, Network, Node, Process};
+use twoport_proto::pcp::{self, Answer, Wish};
 
 /// How long is knocked at a closed door.
 const KNOCK: Duration = Duration::from_millis(500);
@@ -128,7 +130,7 @@ fn others_programs_are_answered_in_nat_pmp() {
     // Nobody outside is answered.
     let asked = asks(stage.node("public"), async {
         let own: IpAddr = stage.node("public").address(Family::V4).unwrap();
-        let router = SocketAddr::new(outer.ip(), twoport_proto::pcp::PORT);
+        let router = SocketAddr::new(outer.ip(), pcp::PORT);
         Router::discover_at(own, router, Duration::from_secs(2)).await
     });
     assert!(asked.is_err());
@@ -163,4 +165,117 @@ fn a_server_behind_the_gateway_serves_under_tls_that_passes() {
         assert!(std::fs::read(&down).unwrap() == content);
         std::fs::remove_file(&down).unwrap();
     }
+}
+
+/// A socket of a node with a port of its own choice, that connects.
+fn connects_by(node: &Node, own: &str, to: SocketAddr) -> Option<TcpStream> {
+    let own: SocketAddr = own.parse().unwrap();
+    node.inside(|| {
+        let socket = Socket::new(Domain::for_address(own), Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&own.into()).unwrap();
+        socket.connect_timeout(&to.into(), KNOCK * 2).ok().map(|()| socket.into())
+    })
+    .unwrap()
+}
+
+#[test]
+fn hosts_of_ipv6_have_their_own_port_let_in_from_all_or_from_one() {
+    let Some(stage) = Stage::set("nat/nat", "server-box", SERVER) else { return };
+    let own = stage.node("server").address(Family::V6).unwrap();
+    let door = SocketAddr::new(own, 50_000);
+    let inside = listener(stage.node("server"), &door.to_string());
+    let client = stage.node("client").address(Family::V6).unwrap();
+    let minutes = Duration::from_secs(120);
+    assert!(!stage.reaches("client", door, &inside), "the firewall is closed");
+    asks(stage.node("server"), async {
+        let router = Router::discover(own, PATIENCE).await.unwrap();
+        assert_eq!(router.protocol(), Protocol::Pcp);
+        let mut all = router.map(50_000, Some(40_001), minutes).await.unwrap();
+        assert_eq!(all.external(), door, "nothing is translated");
+        for from in ["client", "public"] {
+            // The first packets of a new network wait for its neighbours.
+            assert!(wait_for(|| stage.reaches(from, door, &inside)), "{from}");
+        }
+        all.renew().await.unwrap();
+        assert!(stage.reaches("client", door, &inside));
+        all.release().await;
+        assert!(!stage.reaches("client", door, &inside));
+        let one = router.map_from(Some(client), 50_000, None, minutes).await.unwrap();
+        for _ in 0..2 {
+            assert!(stage.reaches("client", one.external(), &inside));
+            assert!(!stage.reaches("public", one.external(), &inside), "of one client only");
+        }
+        one.release().await;
+        assert!(!stage.reaches("client", door, &inside));
+        assert!(router.map(22, None, minutes).await.is_err());
+    });
+}
+
+#[test]
+fn a_filter_lets_one_peer_through_a_nat_again_and_again() {
+    let Some(stage) = Stage::set("nat/nat", "server-box", SERVER) else { return };
+    let own: IpAddr = "10.0.0.10".parse().unwrap();
+    let inside = listener(stage.node("server"), "10.0.0.10:50000");
+    // As the servers' box sees those behind the clients' NAT.
+    let client: IpAddr = "218.2.135.1".parse().unwrap();
+    asks(stage.node("server"), async {
+        let router = Router::discover(own, PATIENCE).await.unwrap();
+        let minutes = Duration::from_secs(120);
+        let mut one = router.map_from(Some(client), 50_000, Some(40_001), minutes).await.unwrap();
+        for _ in 0..2 {
+            assert!(stage.reaches("client", one.external(), &inside));
+            assert!(!stage.reaches("public", one.external(), &inside));
+            one.renew().await.unwrap();
+        }
+        let outer = one.external();
+        one.release().await;
+        assert!(!stage.reaches("client", outer, &inside));
+    });
+}
+
+#[test]
+fn the_way_to_a_peer_leaves_by_the_port_that_was_given_and_leads_back() {
+    let Some(stage) = Stage::set("nat/routed", "client-box", CLIENT) else { return };
+    let (client, server) = (stage.node("client"), stage.node("server"));
+    let own: IpAddr = "192.168.0.107".parse().unwrap();
+    let peer = SocketAddr::new(stage.dialled(), 5000);
+    let outside = listener(server, &peer.to_string());
+    let wish = Wish { client: own, internal: 4100, external: 4103, lifetime: 600, nonce: [7; 12] };
+    let ask = |request: Vec<u8>| {
+        asks(client, async {
+            let socket = tokio::net::UdpSocket::bind((own, 0)).await.unwrap();
+            socket.send_to(&request, ("192.168.0.1", pcp::PORT)).await.unwrap();
+            let mut space = [0; 1100];
+            let received = tokio::time::timeout(PATIENCE, socket.recv(&mut space)).await;
+            pcp::parse(&space[..received.unwrap().unwrap()]).unwrap()
+        })
+    };
+    let Answer::Mapped { external, address, .. } = ask(pcp::peer(&wish, peer)) else { panic!() };
+    let outer = SocketAddr::new(address.unwrap(), external);
+    assert_eq!(outer, "218.2.135.1:4103".parse().unwrap());
+    // Out: by that port, where the NAT would have kept its own.
+    let out = connects_by(client, "192.168.0.107:4100", peer).unwrap();
+    let (met, from) = outside.accept().unwrap();
+    assert_eq!(from, outer);
+    drop((out, met));
+    let other = connects_by(client, "192.168.0.107:4101", peer).unwrap();
+    assert_eq!(outside.accept().unwrap().1.port(), 4101, "the host's own NAT");
+    drop((other, outside));
+    // Back: from this port of this peer, and from nowhere else.
+    let inside = listener(client, "192.168.0.107:4100");
+    assert!(connects_by(server, &format!("{}:5001", peer.ip()), outer).is_none());
+    assert!(!stage.reaches("public", outer, &inside));
+    let back = connects_by(server, &peer.to_string(), outer);
+    assert!(back.is_some(), "{}", stage.rules("client-box"));
+    assert_eq!(inside.accept().unwrap().1, peer);
+    // It is known by its name, and ended by that.
+    let stranger = Wish { nonce: [8; 12], ..wish };
+    assert_eq!(ask(pcp::peer(&stranger, peer)), Answer::Refused(2));
+    let end = Wish { lifetime: 0, ..wish };
+    assert!(matches!(ask(pcp::peer(&end, peer)), Answer::Mapped { lifetime: 0, .. }));
+    drop((back, inside));
+    let again = listener(client, "192.168.0.107:4100");
+    assert!(connects_by(server, &format!("{}:5002", peer.ip()), outer).is_none());
+    drop(again);
 }

@@ -361,7 +361,7 @@ fn the_rules_that_are_printed_are_those_that_are_put_in_place() {
     };
     let is_rule = |line: &&str| ["nat ip", "redirect to"].iter().any(|word| line.contains(word));
     let rules: Vec<String> = printed.lines().filter(is_rule).map(plain).collect();
-    assert_eq!(rules.len(), 6, "{printed}");
+    assert_eq!(rules.len(), 7, "{printed}");
     for rule in rules {
         assert!(real.lines().any(|line| plain(line) == rule), "{rule} is not in {real}");
     }

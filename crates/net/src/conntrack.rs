@@ -6,6 +6,8 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
+use twoport_proto::pcp::filter::Filter;
+
 use crate::nft::message::{Attributes, Netlink, find};
 
 const CONNECTION_GET: u16 = (1 << 8) | 1;
@@ -43,18 +45,19 @@ impl Conntrack {
             };
             let is_own = from.ip().is_loopback() && to.ip().is_loopback();
             if is_own && TcpListener::bind(to).is_ok() {
-                self.unexpect(Some(peer.ip()), door);
+                self.unexpect((peer.ip(), peer.port()), door);
             }
         }
     }
 
-    /// Connections to `door` are related to that between `ends`, which has a helper: one from `peer`,
-    /// or any number from anybody.
+    /// A connection to `door` is related to that between `ends`, which has a helper: one of those of
+    /// `from`, or any number of them.
     pub(crate) fn expect(
         &mut self,
         ends: Option<(SocketAddr, SocketAddr)>,
-        peer: Option<IpAddr>,
+        from: &Filter,
         door: SocketAddr,
+        is_once: bool,
     ) -> io::Result<()> {
         const PERMANENT: u32 = 1;
         /// Helpers decide themselves; this is for those that do not.
@@ -62,32 +65,31 @@ impl Conntrack {
         let missing = || io::Error::from(io::ErrorKind::InvalidInput);
         let (near, far) = ends.ok_or_else(missing)?;
         let master = tuple(near, far).ok_or_else(missing)?;
-        let (none, all) = extremes(door.ip());
-        let expected = tuple((peer.unwrap_or(none), 0).into(), door).ok_or_else(missing)?;
-        let from = if peer.is_some() { all } else { none };
-        let mask = tuple((from, 0).into(), (all, 0xffff).into()).ok_or_else(missing)?;
+        let all = every_bit(door.ip());
+        let expected = tuple((from.network(), from.port()).into(), door).ok_or_else(missing)?;
+        let port = if from.port() == 0 { 0 } else { 0xffff };
+        let mask = tuple((from.mask(), port).into(), (all, 0xffff).into()).ok_or_else(missing)?;
         let expectation =
             Attributes::new().nest(1, &master).nest(2, &expected).nest(3, &mask).number(4, SECONDS);
-        let expectation = expectation.number(8, if peer.is_some() { 0 } else { PERMANENT });
+        let expectation = expectation.number(8, if is_once { 0 } else { PERMANENT });
         self.0.ask(EXPECTATION_NEW, CREATE, family(door.ip()), &expectation).map(drop)
     }
 
     /// It is expected no more. Where it has come there is nothing to do.
-    pub(crate) fn unexpect(&mut self, peer: Option<IpAddr>, door: SocketAddr) {
-        let peer = peer.unwrap_or_else(|| extremes(door.ip()).0);
-        if let Some(expected) = tuple((peer, 0).into(), door) {
+    pub(crate) fn unexpect(&mut self, from: (IpAddr, u16), door: SocketAddr) {
+        if let Some(expected) = tuple(from.into(), door) {
             let expectation = Attributes::new().nest(2, &expected);
             let _come: io::Result<_> =
-                self.0.ask(EXPECTATION_DELETE, 0, family(peer), &expectation);
+                self.0.ask(EXPECTATION_DELETE, 0, family(door.ip()), &expectation);
         }
     }
 }
 
-/// No bit and every bit, in a family.
-fn extremes(family: IpAddr) -> (IpAddr, IpAddr) {
+/// Every bit of an address of a family.
+fn every_bit(family: IpAddr) -> IpAddr {
     match family {
-        IpAddr::V4(_) => ([0; 4].into(), [0xff; 4].into()),
-        IpAddr::V6(_) => ([0; 16].into(), [0xff; 16].into()),
+        IpAddr::V4(_) => [0xff; 4].into(),
+        IpAddr::V6(_) => [0xff; 16].into(),
     }
 }
 

@@ -4,10 +4,13 @@
 //! TCP only: here what a client sends and reads; [`router`] has the other side. When to repeat a
 //! message, and to whom it goes, is the caller's matter.
 
+pub mod filter;
 pub mod router;
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use filter::Filter;
 
 /// The port that routers listen at (RFC 6887 §19.1, RFC 6886 §3).
 pub const PORT: u16 = 5351;
@@ -17,6 +20,14 @@ pub const LONGEST: usize = 1100;
 
 /// IANA's number for TCP.
 const TCP: u8 = 6;
+
+/// The opcodes (RFC 6887 §19.2).
+const MAP: u8 = 1;
+const PEER: u8 = 2;
+
+/// The options (RFC 6887 §19.4).
+const PREFER_FAILURE: u8 = 2;
+const FILTER: u8 = 3;
 
 /// The bit of an answer.
 const ANSWER: u8 = 0x80;
@@ -75,7 +86,28 @@ pub fn announce(client: IpAddr) -> Vec<u8> {
 /// PCP: map a port (RFC 6887 §11.1).
 #[must_use]
 pub fn map(wish: &Wish) -> Vec<u8> {
-    let mut message = header(1, wish.lifetime, wish.client);
+    wished(MAP, wish)
+}
+
+/// PCP: the same, for connections from some only (RFC 6887 §13.3).
+#[must_use]
+pub fn map_from(wish: &Wish, from: &Filter) -> Vec<u8> {
+    [map(wish), filter::option(from)].concat()
+}
+
+/// PCP: keep a port for the way to one peer, and back (RFC 6887 §12.1).
+#[must_use]
+pub fn peer(wish: &Wish, to: SocketAddr) -> Vec<u8> {
+    let mut message = wished(PEER, wish);
+    message.extend(to.port().to_be_bytes());
+    message.extend([0; 2]);
+    message.extend(wide(to.ip()).octets());
+    message
+}
+
+/// What MAP and PEER have in common.
+fn wished(opcode: u8, wish: &Wish) -> Vec<u8> {
+    let mut message = header(opcode, wish.lifetime, wish.client);
     message.extend(wish.nonce);
     message.extend([TCP, 0, 0, 0]);
     message.extend(wish.internal.to_be_bytes());
@@ -137,7 +169,7 @@ fn pcp(opcode: u8, bytes: &[u8]) -> Option<Answer> {
     match (result, opcode) {
         (1, _) => return Some(Answer::OnlyNatPmp),
         (0, 0) => return Some(Answer::Announced),
-        (0, 1) => {}
+        (0, MAP | PEER) => {}
         (0, _) => return None,
         // A router that knows no ANNOUNCE is a router all the same.
         (_, 0) => return Some(Answer::Announced),

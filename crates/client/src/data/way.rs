@@ -114,7 +114,9 @@ impl Session {
         };
         let lease = self.ports.lease(self.wire.control.local().ip());
         let lease = lease.map_err(|_| Reason::DataListenFailed)?;
-        let mapped = router.map(lease.port(), None, MAP_LIFETIME).await;
+        // From the server alone, where the router can tell: it connects, and nobody else.
+        let server = Some(self.wire.control.peer().ip());
+        let mapped = router.map_from(server, lease.port(), None, MAP_LIFETIME).await;
         let mapping = mapped.map_err(|error| error.reason)?;
         let external = mapping.external();
         self.way.mapping = Some(mapping);

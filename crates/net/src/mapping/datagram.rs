@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
+use twoport_proto::pcp::filter::Filter;
 use twoport_proto::pcp::{self, Answer, LONGEST, Nonce, Wish};
 
 use super::{Granted, MappingError, Protocol, nonce};
@@ -73,7 +74,7 @@ impl Datagram {
             return self.address_by_nat_pmp().await;
         }
         let nonce = nonce()?;
-        let granted = self.map(DISCARD, 0, Duration::from_secs(60), nonce).await?;
+        let granted = self.map(DISCARD, 0, Duration::from_secs(60), nonce, None).await?;
         self.end(DISCARD, nonce).await;
         Ok(granted.external.ip())
     }
@@ -84,10 +85,16 @@ impl Datagram {
         external: u16,
         lifetime: Duration,
         nonce: Nonce,
+        from: Option<IpAddr>,
     ) -> Result<Granted, MappingError> {
         let seconds = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX).max(1);
         let wish = Wish { client: self.local, internal, external, lifetime: seconds, nonce };
-        let (port, address, lifetime) = match self.wish(&wish).await? {
+        let mut answer = self.wish(&wish, from).await?;
+        // Many a router knows no FILTER (RFC 6887 §7.4: 5, 6 and 13 are about options).
+        if let (Answer::Refused(5 | 6 | 13), Some(_)) = (&answer, from) {
+            answer = self.wish(&wish, None).await?;
+        }
+        let (port, address, lifetime) = match answer {
             Answer::Mapped { external, address, lifetime, .. } => (external, address, lifetime),
             other => return Err(refused(other)),
         };
@@ -110,13 +117,16 @@ impl Datagram {
     /// Whether the router heard it does not matter: the mapping ends by itself, too.
     pub(super) async fn end(&self, internal: u16, nonce: Nonce) {
         let wish = Wish { client: self.local, internal, external: 0, lifetime: 0, nonce };
-        let _heard: Result<Answer, _> = self.wish(&wish).await;
+        let _heard: Result<Answer, _> = self.wish(&wish, None).await;
     }
 
-    async fn wish(&self, wish: &Wish) -> Result<Answer, MappingError> {
-        let request = match self.protocol {
-            Protocol::NatPmp => pcp::map_by_nat_pmp(wish),
-            Protocol::Pcp | Protocol::Upnp => pcp::map(wish),
+    async fn wish(&self, wish: &Wish, from: Option<IpAddr>) -> Result<Answer, MappingError> {
+        let request = match (self.protocol, from) {
+            (Protocol::NatPmp, _) => pcp::map_by_nat_pmp(wish),
+            (Protocol::Pcp | Protocol::Upnp, None) => pcp::map(wish),
+            (Protocol::Pcp | Protocol::Upnp, Some(from)) => {
+                pcp::map_from(wish, &Filter::host(from.to_canonical()))
+            }
         };
         let is_mine = |answer: &Answer| match answer {
             Answer::Mapped { internal, nonce, .. } => {

@@ -105,6 +105,7 @@ pub struct Mapping {
     router: Router,
     internal: u16,
     nonce: Nonce,
+    from: Option<IpAddr>,
     external: SocketAddr,
     lifetime: Duration,
     wished: Duration,
@@ -191,12 +192,28 @@ impl Router {
         wished: Option<u16>,
         lifetime: Duration,
     ) -> Result<Mapping, MappingError> {
+        self.map_from(None, internal, wished, lifetime).await
+    }
+
+    /// The same for connections of one host only, if there is one and the router can tell them apart;
+    /// else for those of everybody.
+    ///
+    /// # Errors
+    /// As [`map`](Self::map).
+    pub async fn map_from(
+        &self,
+        from: Option<IpAddr>,
+        internal: u16,
+        wished: Option<u16>,
+        lifetime: Duration,
+    ) -> Result<Mapping, MappingError> {
         let nonce = nonce()?;
-        let granted = self.ask(internal, wished.unwrap_or(internal), lifetime, nonce).await?;
+        let granted = self.ask(internal, wished.unwrap_or(internal), lifetime, nonce, from).await?;
         Ok(Mapping {
             router: self.clone(),
             internal,
             nonce,
+            from,
             external: granted.external,
             lifetime: granted.lifetime,
             wished: lifetime,
@@ -219,9 +236,12 @@ impl Router {
         external: u16,
         lifetime: Duration,
         nonce: Nonce,
+        from: Option<IpAddr>,
     ) -> Result<Granted, MappingError> {
         match &self.0 {
-            Kind::Datagram(datagram) => datagram.map(internal, external, lifetime, nonce).await,
+            Kind::Datagram(datagram) => {
+                datagram.map(internal, external, lifetime, nonce, from).await
+            }
             Kind::Upnp(upnp) => upnp.map(internal, external, lifetime).await,
         }
     }
@@ -263,7 +283,8 @@ impl Mapping {
     /// The router refuses or is silent.
     pub async fn renew(&mut self) -> Result<(), MappingError> {
         let port = self.external.port();
-        let granted = self.router.ask(self.internal, port, self.wished, self.nonce).await?;
+        let asked = self.router.ask(self.internal, port, self.wished, self.nonce, self.from);
+        let granted = asked.await?;
         self.external = granted.external;
         self.lifetime = granted.lifetime;
         self.granted = clock::now();

@@ -7,6 +7,8 @@
 //! and this closes it. The table is owned by our netlink socket (Linux 5.12): it is gone when the
 //! process is, however it ended. It needs `CAP_NET_ADMIN`.
 
+mod forward;
+mod masters;
 pub(crate) mod message;
 mod router;
 mod routing;
@@ -23,6 +25,7 @@ use std::time::Duration;
 
 use message::Netlink;
 
+pub use forward::Outbound;
 pub use router::{Disguise, EXPECTED, Interception, Pin, Pinhole, Router};
 
 /// A range of ports that is closed as long as this or a clone of it lives.

@@ -8,13 +8,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use socket2::SockRef;
+use twoport_proto::pcp::filter::Filter;
 
+use super::forward::{self, Outbound};
+use super::masters::{Master, Masters};
 use super::message::{Netlink, find};
 use super::routing;
 use crate::conntrack::Conntrack;
@@ -79,8 +81,8 @@ struct State {
     /// What is pinned, so that no door is offered twice.
     pinned: HashSet<Pin>,
     masters: Masters,
-    /// Doors that are open to anybody.
-    welcoming: HashMap<SocketAddr, Master>,
+    /// Doors that are open again and again, and to whom.
+    welcoming: HashMap<(SocketAddr, Filter), Master>,
     is_anchored: bool,
 }
 
@@ -147,20 +149,24 @@ impl Router {
     /// # Errors
     /// What the kernel says: without the helper's module there are none.
     pub fn welcome(&self, door: SocketAddr) -> io::Result<()> {
+        self.let_in(door, Filter::anybody(door.ip()))
+    }
+
+    fn let_in(&self, door: SocketAddr, from: Filter) -> io::Result<()> {
         self.with(|state| {
-            state.conntrack.unexpect(None, door);
-            if !state.welcoming.contains_key(&door) {
+            state.conntrack.unexpect((from.network(), from.port()), door);
+            if !state.welcoming.contains_key(&(door, from)) {
                 let master = state.masters.take(door.ip())?;
-                state.welcoming.insert(door, master);
+                state.welcoming.insert((door, from), master);
             }
-            let ends = state.welcoming.get(&door).and_then(Master::ends);
-            state.conntrack.expect(ends, None, door)
+            let ends = state.welcoming.get(&(door, from)).and_then(Master::ends);
+            state.conntrack.expect(ends, &from, door, false)
         })
     }
 
-    /// Has connections to an outer address and port sent to an inner one, from anybody, and lets them
-    /// pass for related; one that is not translated is only let pass. To be renewed within `lifetime`,
-    /// and before [`EXPECTED`] is over.
+    /// Has connections to an outer address and port sent to an inner one, from those who may (from
+    /// anybody, if none is named), and lets them pass for related; one that is not translated is only
+    /// let pass. To be renewed within `lifetime`, and before [`EXPECTED`] is over.
     ///
     /// # Errors
     /// What the kernel says.
@@ -168,38 +174,68 @@ impl Router {
         &self,
         external: SocketAddr,
         internal: SocketAddr,
+        from: &[Filter],
         lifetime: Duration,
     ) -> io::Result<()> {
-        self.with(|state| {
-            if external == internal {
-                return Ok(());
+        for from in those(from, external) {
+            self.with(|state| {
+                if external == internal {
+                    return Ok(());
+                }
+                let way = (external, internal);
+                let send_on = || forward::send_on(&state.table, way, &from, lifetime);
+                // An element's time begins anew only with the element; it may have run out, too.
+                let anew = [forward::send_no_more(&state.table, external, &from), send_on()];
+                let fresh = [send_on()];
+                state.netlink.commit(&anew).or_else(|_| state.netlink.commit(&fresh))
+            })?;
+            match self.let_in(external, from) {
+                // Without the helper's module a host's firewall has to accept `ct status dnat` itself.
+                Err(error) if external != internal => {
+                    tracing::debug!(target: "twoport", %error, "no expectation");
+                }
+                other => other?,
             }
-            let send_on = || routing::send_on(&state.table, external, internal, lifetime);
-            // An element's time begins anew only with the element; it may have run out, too.
-            let anew = [routing::send_no_more(&state.table, external), send_on()];
-            let fresh = [send_on()];
-            state.netlink.commit(&anew).or_else(|_| state.netlink.commit(&fresh))
-        })?;
-        match self.welcome(external) {
-            // Without the helper's module a host's firewall has to accept `ct status dnat` itself.
-            Err(error) if external != internal => {
-                tracing::debug!(target: "twoport", %error, "no expectation");
-                Ok(())
-            }
-            other => other,
         }
+        Ok(())
     }
 
     /// Ends what [`forward`](Self::forward) began; who is connected stays so.
-    pub fn forward_no_more(&self, external: SocketAddr) {
+    pub fn forward_no_more(&self, external: SocketAddr, from: &[Filter]) {
+        self.with(|state| {
+            for from in those(from, external) {
+                // It may have run out.
+                let _: io::Result<()> =
+                    state.netlink.commit(&[forward::send_no_more(&state.table, external, &from)]);
+                // Only an own one: it would be found by another that lets in the same.
+                if let Some(master) = state.welcoming.remove(&(external, from)) {
+                    state.conntrack.unexpect((from.network(), from.port()), external);
+                    state.masters.free.push(master);
+                }
+            }
+        });
+    }
+
+    /// Has the connections of an inner port to one peer leave by an outer port, and no other. To be
+    /// renewed within `lifetime`.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn leave(&self, outbound: &Outbound, lifetime: Duration) -> io::Result<()> {
+        self.with(|state| {
+            let leave = || forward::leave(&state.table, outbound, lifetime);
+            let anew = [forward::leave_no_more(&state.table, outbound), leave()];
+            let fresh = [leave()];
+            state.netlink.commit(&anew).or_else(|_| state.netlink.commit(&fresh))
+        })
+    }
+
+    /// Ends that; who is connected stays so.
+    pub fn leave_no_more(&self, outbound: &Outbound) {
         self.with(|state| {
             // It may have run out.
             let _: io::Result<()> =
-                state.netlink.commit(&[routing::send_no_more(&state.table, external)]);
-            state.conntrack.unexpect(None, external);
-            if let Some(master) = state.welcoming.remove(&external) {
-                state.masters.free.push(master);
-            }
+                state.netlink.commit(&[forward::leave_no_more(&state.table, outbound)]);
         });
     }
 
@@ -213,8 +249,8 @@ impl Router {
     /// no NAT of its own.
     pub fn weigh_anchor(&self) {
         self.with(|state| {
-            for (door, _) in state.welcoming.drain() {
-                state.conntrack.unexpect(None, door);
+            for ((door, from), _) in state.welcoming.drain() {
+                state.conntrack.unexpect((from.network(), from.port()), door);
             }
             if std::mem::take(&mut state.is_anchored) {
                 let _gone: io::Result<()> = state.netlink.commit(&[routing::weigh(ANCHOR)]);
@@ -260,7 +296,9 @@ impl Pinhole {
             }
             let master = state.masters.take(pin.peer)?;
             // Without the helper's module a host's firewall has to accept `ct status dnat` itself.
-            if let Err(error) = state.conntrack.expect(master.ends(), Some(pin.peer), pin.door) {
+            if let Err(error) =
+                state.conntrack.expect(master.ends(), &Filter::host(pin.peer), pin.door, true)
+            {
                 tracing::debug!(target: "twoport", %error, "no expectation");
             }
             io::Result::Ok(Some(master))
@@ -284,10 +322,15 @@ impl Drop for Pinhole {
                 let _: io::Result<()> = state.netlink.commit(&[routing::shut(&state.table, &pin)]);
                 let _: io::Result<()> = state.netlink.commit(&[routing::unpin(&state.table, &pin)]);
             }
-            state.conntrack.unexpect(Some(pin.peer), pin.door);
+            state.conntrack.unexpect((pin.peer, 0), pin.door);
             state.masters.free.push(master);
         });
     }
+}
+
+/// Those who may come to an outer address.
+fn those(from: &[Filter], external: SocketAddr) -> Vec<Filter> {
+    if from.is_empty() { vec![Filter::anybody(external.ip())] } else { from.to_vec() }
 }
 
 /// Whether the host has chains of NAT of its own, for both families.
@@ -305,67 +348,4 @@ fn translates(netlink: &mut Netlink) -> io::Result<bool> {
         }
     }
     Ok(v4 && v6)
-}
-
-/// Connections of the gateway to itself, on which nobody says a word: each can have an expectation
-/// in its name, as only a connection with a helper can. When the process dies they are reset, and
-/// their expectations go with them once the kernel forgets them: after ten seconds, when it next
-/// looks (at most a minute later).
-#[derive(Debug)]
-struct Masters {
-    v4: TcpListener,
-    v6: Option<TcpListener>,
-    port: u16,
-    free: Vec<Master>,
-}
-
-/// One of them.
-#[derive(Debug)]
-struct Master {
-    /// Its two addresses: asking the kernel for them for each pinhole would take longer.
-    ends: (SocketAddr, SocketAddr),
-    /// Held: their end would be the connection's.
-    _sockets: [TcpStream; 2],
-}
-
-impl Masters {
-    fn new() -> io::Result<Self> {
-        let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = v4.local_addr()?.port();
-        // A host without IPv6 has no clients of it.
-        let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).ok();
-        Ok(Self { v4, v6, port, free: Vec::new() })
-    }
-
-    /// One of the peer's family.
-    fn take(&mut self, peer: IpAddr) -> io::Result<Master> {
-        let fits = |master: &Master| master.ends.1.is_ipv4() == peer.is_ipv4();
-        if let Some(index) = self.free.iter().position(fits) {
-            return Ok(self.free.swap_remove(index));
-        }
-        let listener = match (peer, &self.v6) {
-            (IpAddr::V4(_), _) => &self.v4,
-            (IpAddr::V6(_), Some(listener)) => listener,
-            (IpAddr::V6(_), None) => return Err(io::ErrorKind::AddrNotAvailable.into()),
-        };
-        let near = TcpStream::connect(listener.local_addr()?)?;
-        let wanted = near.local_addr()?;
-        let far = loop {
-            let (far, from) = listener.accept()?;
-            // Somebody else on this host.
-            if from == wanted {
-                break far;
-            }
-        };
-        for end in [&near, &far] {
-            SockRef::from(end).set_linger(Some(Duration::ZERO))?;
-        }
-        Ok(Master { ends: (wanted, near.peer_addr()?), _sockets: [near, far] })
-    }
-}
-
-impl Master {
-    const fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
-        Some(self.ends)
-    }
 }

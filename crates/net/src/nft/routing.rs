@@ -1,13 +1,14 @@
 //! The table of a [`Router`](super::Router) in the kernel's words, and in those of `nft`.
 //!
-//! It sends nothing. Three chains: one takes control connections and lets data connections in, one
-//! hides the gateway's own connections behind the peers', one marks the connections that
-//! expectations hang on.
+//! It sends nothing. Four chains: one takes control connections and lets data connections in, one
+//! hides the gateway's own connections behind the peers', one gives ports to inner hosts (see
+//! [`forward`]), one marks the connections that expectations hang on.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::forward::{self, FIRST_OUT, OUT};
 use super::message::{Attributes, Verb};
 use super::router::{Disguise, Interception, Pin};
 use super::rules::Family;
@@ -30,9 +31,6 @@ const FLAG_DYNAMIC: u32 = 0x20;
 const IPV4: u32 = 7;
 const IPV6: u32 = 8;
 const SERVICE: u32 = 13;
-
-/// Ports that are forwarded: there is NAT in IPv4 alone.
-const FORWARD: &str = "forward4";
 
 /// The names and sizes of one family.
 struct Words {
@@ -75,7 +73,7 @@ pub(super) fn table(name: &str, taken: &Interception, master: u16) -> Vec<(Verb,
     for (number, family) in (0..).zip(Family::BOTH) {
         batch.extend(sets(name, family, 1 + 3 * number));
     }
-    batch.push((Verb::NewSet, forwards(name)));
+    batch.extend(forward::sets(name, 7));
     let helper = Attributes::new().text(1, "ftp").bytes(3, &[6]);
     let object = Attributes::new().text(1, name).text(2, "expects").number(3, 3);
     batch.push((Verb::NewObject, object.nest(4, &helper)));
@@ -89,7 +87,7 @@ pub(super) fn table(name: &str, taken: &Interception, master: u16) -> Vec<(Verb,
         batch.push(rule(name, "prerouting", &let_in(family)));
         batch.push(rule(name, "postrouting", &hide(family)));
     }
-    batch.push(rule(name, "prerouting", &forward()));
+    batch.extend(forward::rules(name));
     batch.push(rule(name, "output", &expect(master)));
     batch
 }
@@ -111,14 +109,12 @@ fn sets(table: &str, family: Family, first: u32) -> [(Verb, Attributes); 3] {
     [gate, pin, disguise].map(|set| (Verb::NewSet, set))
 }
 
-/// From an outer address and port to an inner one.
-fn forwards(table: &str) -> Attributes {
-    let at = (IPV4 << 6) | SERVICE;
-    let set = Attributes::new().text(1, table).text(2, FORWARD).number(3, FLAG_MAP | FLAG_TIMEOUT);
-    set.number(4, at).number(5, 8).number(6, at).number(7, 8).number(10, 7)
-}
-
-fn chain(table: &str, name: &str, kind: &str, (hook, priority): (u32, i32)) -> (Verb, Attributes) {
+pub(super) fn chain(
+    table: &str,
+    name: &str,
+    kind: &str,
+    (hook, priority): (u32, i32),
+) -> (Verb, Attributes) {
     let hook = Attributes::new().number(1, hook).bytes(2, &priority.to_be_bytes());
     let chain = Attributes::new().text(1, table).text(3, name).nest(4, &hook);
     (Verb::NewChain, chain.number(5, 1).text(7, kind))
@@ -136,22 +132,22 @@ pub(super) fn weigh(name: &str) -> (Verb, Attributes) {
     (Verb::DeleteTable, Attributes::new().text(1, name))
 }
 
-fn rule(table: &str, chain: &str, parts: &[Attributes]) -> (Verb, Attributes) {
+pub(super) fn rule(table: &str, chain: &str, parts: &[Attributes]) -> (Verb, Attributes) {
     let all = parts.iter().fold(Attributes::new(), |all, expression| all.nest(1, expression));
     (Verb::NewRule, Attributes::new().text(1, table).text(2, chain).nest(4, &all))
 }
 
-fn tcp() -> [Attributes; 2] {
+pub(super) fn tcp() -> [Attributes; 2] {
     const L4PROTO: u32 = 16;
     [meta(L4PROTO), equal(&[6])]
 }
 
-fn of(family: Family) -> [Attributes; 2] {
+pub(super) fn of(family: Family) -> [Attributes; 2] {
     const NFPROTO: u32 = 15;
     [meta(NFPROTO), equal(&[family.protocol()])]
 }
 
-fn port(offset: u32, register: u32) -> Attributes {
+pub(super) fn port(offset: u32, register: u32) -> Attributes {
     payload(Header::Transport, offset, 2, register)
 }
 
@@ -193,23 +189,7 @@ fn let_in(family: Family) -> Vec<Attributes> {
             "lookup",
             &Attributes::new().text(1, words.pin).number(2, FIRST).number(3, RESULT),
         ),
-        translation(family, 1, Some(RESULT + step)),
-    ]);
-    parts
-}
-
-/// `dnat ip to ip daddr . tcp dport map @forward4`.
-fn forward() -> Vec<Attributes> {
-    let words = Words::of(Family::V4);
-    let mut parts: Vec<Attributes> = of(Family::V4).into_iter().chain(tcp()).collect();
-    parts.extend([
-        payload(Header::Network, words.offsets.1, words.length, FIRST),
-        port(2, FIRST_OF_FOUR + 1),
-        expression(
-            "lookup",
-            &Attributes::new().text(1, FORWARD).number(2, FIRST).number(3, RESULT),
-        ),
-        translation(Family::V4, 1, Some(RESULT + 1)),
+        translation(family, 1, RESULT, Some(RESULT + step)),
     ]);
     parts
 }
@@ -225,14 +205,19 @@ fn hide(family: Family) -> Vec<Attributes> {
         port(2, FIRST_OF_FOUR + step),
         port(0, FIRST_OF_FOUR + step + 1),
         expression("lookup", &lookup),
-        translation(family, 0, None),
+        translation(family, 0, RESULT, None),
     ]);
     parts
 }
 
-fn translation(family: Family, kind: u32, port: Option<u32>) -> Attributes {
+pub(super) fn translation(
+    family: Family,
+    kind: u32,
+    address: u32,
+    port: Option<u32>,
+) -> Attributes {
     let nat = Attributes::new().number(1, kind).number(2, family.protocol().into());
-    let nat = nat.number(3, RESULT);
+    let nat = nat.number(3, address);
     expression(
         "nat",
         &match port {
@@ -254,7 +239,7 @@ fn expect(master: u16) -> Vec<Attributes> {
     parts
 }
 
-fn octets(address: IpAddr) -> Vec<u8> {
+pub(super) fn octets(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
@@ -262,12 +247,12 @@ fn octets(address: IpAddr) -> Vec<u8> {
 }
 
 /// Padded to four bytes.
-fn padded(port: u16) -> [u8; 4] {
+pub(super) fn padded(port: u16) -> [u8; 4] {
     let [high, low] = port.to_be_bytes();
     [high, low, 0, 0]
 }
 
-fn at(address: SocketAddr) -> Vec<u8> {
+pub(super) fn at(address: SocketAddr) -> Vec<u8> {
     [&octets(address.ip())[..], &padded(address.port())].concat()
 }
 
@@ -315,22 +300,6 @@ pub(super) fn shut(table: &str, pin: &Pin) -> (Verb, Attributes) {
     (Verb::DeleteElement, element((table, words.gate), &key(pin), None, None))
 }
 
-/// Connections to an outer address and port go to an inner one, for a while.
-pub(super) fn send_on(
-    table: &str,
-    external: SocketAddr,
-    internal: SocketAddr,
-    lifetime: Duration,
-) -> (Verb, Attributes) {
-    let to = at(internal);
-    (Verb::NewElement, element((table, FORWARD), &at(external), Some(&to), Some(lifetime)))
-}
-
-/// They do not any more.
-pub(super) fn send_no_more(table: &str, external: SocketAddr) -> (Verb, Attributes) {
-    (Verb::DeleteElement, element((table, FORWARD), &at(external), None, None))
-}
-
 /// Takes the pin away.
 pub(super) fn unpin(table: &str, pin: &Pin) -> (Verb, Attributes) {
     let words = Words::of(Family::of(pin.peer));
@@ -369,7 +338,7 @@ pub(super) fn text(name: &str, taken: &Interception) -> String {
              \tmap as{digit} {{ type {own} : {address}; flags timeout; }}\n"
         );
     }
-    text += "\tmap forward4 { type ipv4_addr . inet_service : ipv4_addr . inet_service; flags timeout; }\n";
+    text += forward::SETS;
     text += "\tct helper expects { type \"ftp\" protocol tcp; }\n\tchain prerouting {\n";
     let _infallible =
         writeln!(text, "\t\ttype nat hook prerouting priority {BEFORE}; policy accept;");
@@ -387,7 +356,7 @@ pub(super) fn text(name: &str, taken: &Interception) -> String {
             "\t\t{key} @gate{digit} delete @gate{digit} {{ {key} }} dnat {ip} to {key} map @pin{digit}"
         );
     }
-    text += "\t\tdnat ip to ip daddr . tcp dport map @forward4\n";
+    text += forward::IN;
     let _infallible = write!(
         text,
         "\t}}\n\tchain postrouting {{\n\t\ttype nat hook postrouting priority {AFTER}; policy accept;\n"
@@ -396,6 +365,10 @@ pub(super) fn text(name: &str, taken: &Interception) -> String {
         let _infallible =
             writeln!(text, "\t\tsnat {ip} to {ip} daddr . tcp dport . tcp sport map @as{digit}");
     }
+    let _infallible = write!(
+        text,
+        "\t}}\n\tchain outbound {{\n\t\ttype nat hook postrouting priority {FIRST_OUT}; policy accept;\n{OUT}"
+    );
     text + "\t}\n\tchain output {\n\t\ttype filter hook output priority 0; policy accept;\n\
             \t\toifname \"lo\" tcp dport MASTER ct helper set \"expects\"\n\t}\n}\n"
 }
