@@ -167,6 +167,38 @@ fn a_server_behind_the_gateway_serves_under_tls_that_passes() {
     }
 }
 
+#[test]
+fn a_server_of_ipv6_behind_the_gateways_firewall_serves_under_tls_that_passes() {
+    let Some(stage) = Stage::set("nat/nat", "server-box", SERVER) else { return };
+    let state = TempDir::new().unwrap();
+    let state = state.path().display().to_string();
+    let arguments = ["--open-firewall", "pcp", "--passive-ports", "50000-50003"];
+    let more = ["--listen", "[::]:2121", "--state-directory", &state, "--tls", "required"];
+    let served = Served::start(stage.node("server"), &[&arguments[..], &more].concat());
+    assert!(
+        wait_for(|| served.log().contains("the router lets in ports of IPv6")),
+        "{}",
+        served.log()
+    );
+    let work = TempDir::new().unwrap();
+    let (up, down) = (work.path().join("up"), work.path().join("down"));
+    let content: Vec<u8> = (0..50_000_u32).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(&up, &content).unwrap();
+    let own = stage.node("server").address(Family::V6).unwrap();
+    let url = format!("ftp://[{own}]:2121/a");
+    let run = |words: [&str; 3]| {
+        let mut command = Command::new(served::program().unwrap());
+        command.env("HOME", work.path()).args(words);
+        command.args(["--tls", "required", "--no-verify", "--mode", "epsv"]);
+        let done = stage.node("client").output(&mut command).unwrap();
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.success(), "{said} {}", served.log());
+    };
+    run(["put", up.to_str().unwrap(), &url]);
+    run(["get", &url, down.to_str().unwrap()]);
+    assert!(std::fs::read(&down).unwrap() == content);
+}
+
 /// A socket of a node with a port of its own choice, that connects.
 fn connects_by(node: &Node, own: &str, to: SocketAddr) -> Option<TcpStream> {
     let own: SocketAddr = own.parse().unwrap();

@@ -16,6 +16,9 @@ use tokio::time::{sleep, sleep_until};
 
 use twoport_net::clock;
 use twoport_net::mapping::{Mapping, MappingError, Router, route};
+use twoport_proto::addr::Family;
+use twoport_proto::data::LOWEST_PORT;
+use twoport_proto::scope::Scope;
 use twoport_proto::time::Time;
 
 /// How long a mapping lasts without renewal. Origin: it is what a killed server leaves open, and
@@ -32,9 +35,10 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// hosts together; a mapping takes 11 to 30 ms, so that none is made while a client waits.
 pub(crate) const POOL: u16 = 32;
 
-/// The mappings of a server.
+/// The mappings of a server, in one family.
 #[derive(Debug)]
 pub(super) struct Mapped {
+    family: Family,
     /// The outer address and port of each own one.
     outer: Mutex<HashMap<u16, SocketAddr>>,
     held: tokio::sync::Mutex<Vec<Mapping>>,
@@ -46,10 +50,13 @@ pub(super) struct Mapped {
 
 impl Mapped {
     /// Servers of one host have different passive ports, and so different records.
-    pub(super) fn new(directory: &Path, lowest: u16) -> Self {
-        let record = directory.join(format!("mappings-{lowest}"));
+    pub(super) fn new(family: Family, directory: &Path, lowest: u16) -> Self {
+        let record = directory.join(match family {
+            Family::V4 => format!("mappings-{lowest}"),
+            Family::V6 => format!("mappings-v6-{lowest}"),
+        });
         let (outer, held, whole) = Default::default();
-        Self { outer, held, whole, record }
+        Self { family, outer, held, whole, record }
     }
 
     /// The outer address and port of an own port.
@@ -64,17 +71,37 @@ impl Mapped {
 
     /// Maps the ports of `own`, and keeps them mapped.
     pub(super) async fn keep(&self, own: &[IpAddr], ports: &[u16]) {
-        let Some(local) = route::local_v4().ok().filter(|local| own.contains(local)) else {
-            let detail = "there is no default route of IPv4 from an address that is listened at";
-            tracing::warn!(target: "twoport", detail, "open-firewall: no port is mapped");
+        let local = match self.family {
+            Family::V4 => route::local_v4().ok().filter(|local| own.contains(local)),
+            // From there nothing is translated; what a router may have is a firewall.
+            Family::V6 => own.iter().copied().find(|own| {
+                own.is_ipv6() && Scope::of(*own) == Scope::Public && route::gateway(*own).is_ok()
+            }),
+        };
+        let Some(local) = local else {
+            if self.family == Family::V4 {
+                let detail =
+                    "there is no default route of IPv4 from an address that is listened at";
+                tracing::warn!(target: "twoport", detail, "open-firewall: no port is mapped");
+            }
             return;
         };
+        let mut has_told = false;
         loop {
             match self.map(local, ports).await {
-                Ok(renew_at) => sleep_until(clock::instant(renew_at)).await,
+                Ok(renew_at) => {
+                    has_told = false;
+                    sleep_until(clock::instant(renew_at)).await;
+                }
                 Err(error) => {
                     let (reason, detail) = (error.reason.id(), error.detail);
-                    tracing::warn!(target: "twoport", reason, detail, "open-firewall: not all ports are mapped");
+                    // Where IPv6 has no firewall, or one that is not asked, that is all to be said.
+                    if self.family == Family::V4 {
+                        tracing::warn!(target: "twoport", reason, detail, "open-firewall: not all ports are mapped");
+                    } else if !has_told {
+                        tracing::info!(target: "twoport", reason, detail, "open-firewall: the router does not let in all ports of IPv6");
+                    }
+                    has_told = true;
                     sleep(AGAIN).await;
                 }
             }
@@ -110,6 +137,8 @@ impl Mapped {
                         held.push(mapping);
                         self.publish(&held);
                     }
+                    // A router that grants no port of services grants others.
+                    Err(error) if *port < LOWEST_PORT => failed = Some(error),
                     Err(error) => {
                         failed = Some(error);
                         break;
@@ -122,7 +151,14 @@ impl Mapped {
         if let (true, Some(first)) = (is_first, held.first()) {
             let (count, outer) = (held.len(), first.external().ip());
             let by = router.protocol();
-            tracing::info!(target: "twoport", count, %outer, %by, "ports are mapped on the router");
+            match self.family {
+                Family::V4 => {
+                    tracing::info!(target: "twoport", count, %outer, %by, "ports are mapped on the router");
+                }
+                Family::V6 => {
+                    tracing::info!(target: "twoport", count, own = %outer, "the router lets in ports of IPv6");
+                }
+            }
         }
         let soonest = held.iter().map(Mapping::renew_at).min();
         match (failed, soonest) {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use twoport_proto::addr::Family;
 use twoport_proto::scope::Scope;
 
 use crate::config::Config;
@@ -49,6 +50,8 @@ struct Inner {
     known: Mutex<Known>,
     told: Mutex<Option<Known>>,
     mapped: Option<Arc<Mapped>>,
+    /// In IPv6, where the router only lets in.
+    let_in: Option<Arc<Mapped>>,
     evidence: Arc<Evidence>,
 }
 
@@ -70,13 +73,11 @@ impl Outside {
             false => data.public_address_tls.clone(),
         };
         let known = former.map(Self::known).unwrap_or_default();
-        let mapped = match data.open_firewall {
-            OpenFirewall::Pcp => {
-                let former = former.and_then(|former| former.0.mapped.clone());
-                Some(former.unwrap_or_else(|| {
-                    Arc::new(Mapped::new(&state_directory(&config.tls), data.passive_ports.low))
-                }))
-            }
+        let mapped = |family, former: Option<Arc<Mapped>>| match data.open_firewall {
+            OpenFirewall::Pcp => Some(former.unwrap_or_else(|| {
+                let directory = state_directory(&config.tls);
+                Arc::new(Mapped::new(family, &directory, data.passive_ports.low))
+            })),
             OpenFirewall::Off | OpenFirewall::Nft => None,
         };
         Self(Arc::new(Inner {
@@ -85,7 +86,8 @@ impl Outside {
             ports: data.public_ports.clone(),
             known: Mutex::new(known),
             told: Mutex::default(),
-            mapped,
+            mapped: mapped(Family::V4, former.and_then(|former| former.0.mapped.clone())),
+            let_in: mapped(Family::V6, former.and_then(|former| former.0.let_in.clone())),
             evidence: former.map(|former| Arc::clone(&former.0.evidence)).unwrap_or_default(),
         }))
     }
@@ -132,7 +134,7 @@ impl Outside {
 
     /// Ends the mappings on the router.
     pub(crate) async fn release(&self) {
-        if let Some(mapped) = &self.0.mapped {
+        for mapped in [&self.0.mapped, &self.0.let_in].into_iter().flatten() {
             mapped.release().await;
         }
     }
@@ -144,15 +146,15 @@ impl Outside {
     /// Keeps what is known up to date, and tells what it means, at first and at each change.
     pub(crate) async fn watch(&self, config: &Config, listening: &[SocketAddr]) {
         let own = reach::own_addresses(listening);
-        let mapping = async {
-            if let Some(mapped) = &self.0.mapped {
+        let mapping = async |mapped: &Option<Arc<Mapped>>| {
+            if let Some(mapped) = mapped {
                 let controls = listening.iter().map(SocketAddr::port);
                 let passive = config.data.passive_ports.pool(POOL).usable();
                 let ports: BTreeSet<u16> = controls.chain(passive).collect();
                 mapped.keep(&own, &Vec::from_iter(ports)).await;
             }
         };
-        tokio::join!(mapping, self.look(config, &own));
+        tokio::join!(mapping(&self.0.mapped), mapping(&self.0.let_in), self.look(config, &own));
     }
 
     async fn look(&self, config: &Config, own: &[IpAddr]) {
