@@ -126,11 +126,15 @@ impl Book {
         Ok(mapping)
     }
 
-    /// Where the way to a peer leads already: by its connection, or by the port that is mapped for all
-    /// (RFC 6887 §12.3).
+    /// Where the way to a peer leads already: by its connection, by the port that is mapped for all
+    /// (RFC 6887 §12.3), or by that of the same port to another.
     fn standing(&self, name: Name, seen: Option<SocketAddr>) -> Option<SocketAddr> {
         name.peer?;
-        seen.or_else(|| self.for_all(name.internal))
+        let of_another = || {
+            let mut others = self.0.iter();
+            others.find(|(other, _)| other.internal == name.internal).map(|(_, it)| it.external)
+        };
+        seen.or_else(|| self.for_all(name.internal)).or_else(of_another)
     }
 
     /// What is mapped of a host's port by MAP.
@@ -345,11 +349,14 @@ mod tests {
         assert_eq!(asks(&mut book, 2001, Some(seen)).unwrap().external, seen);
         let all = map(&mut book, HOST, wanted(2002, 0, 600, 9)).unwrap().0;
         assert_eq!(asks(&mut book, 2002, None).unwrap().external.port(), all, "RFC 6887 §12.3");
+        let next = Name { peer: "192.0.2.2:21".parse().ok(), ..to(2000) };
+        let next = book.map(Time::ZERO, next, wanted(2000, 0, 600, 1), &[], way(OUTER), |_| true);
+        assert_eq!(next.unwrap().external.port(), 3000, "to another by the same");
         assert_ne!(map(&mut book, HOST, wanted(2000, 3000, 600, 9)).unwrap().0, 3000);
         let other =
             book.map(Time::ZERO, to(2000), wanted(2000, 0, 600, 2), &[], way(OUTER), |_| true);
         assert_eq!(other, Err(Refusal::NotAuthorised));
         assert_eq!(book.end(to(2000), wanted(2000, 0, 0, 1)).unwrap().len(), 1);
-        assert_eq!(book.0.len(), 4);
+        assert_eq!(book.0.len(), 5);
     }
 }
