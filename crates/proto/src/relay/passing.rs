@@ -68,14 +68,15 @@ impl Relay {
 pub fn farewell(reason: Reason, expects_tls: bool) -> Vec<u8> {
     /// RFC 8446 §6: a record of an alert, which is fatal.
     const FATAL: [u8; 6] = [21, 3, 3, 0, 2, 2];
-    const HANDSHAKE_FAILURE: u8 = 40;
+    /// Neither the hello nor the certificate of anybody is at fault.
+    const INTERNAL_ERROR: u8 = 80;
     const DECODE_ERROR: u8 = 50;
     const UNRECOGNIZED_NAME: u8 = 112;
     if expects_tls {
         let alert = match reason {
             Reason::RouteUnknown => UNRECOGNIZED_NAME,
             Reason::HelloUnreadable => DECODE_ERROR,
-            _ => HANDSHAKE_FAILURE,
+            _ => INTERNAL_ERROR,
         };
         return [&FATAL[..], &[alert]].concat();
     }

@@ -133,7 +133,7 @@ fn a_server_that_does_not_go_along_ends_it_with_an_alert() {
         ("noise\r\n421 full\r\n", "server-busy"),
     ] {
         let seen = meets(said);
-        let end = format!("close session reason={reason}\nC alert 40\nEnd");
+        let end = format!("close session reason={reason}\nC alert 80\nEnd");
         assert!(seen.ends_with(&end), "{said}: {seen}");
         assert!(!seen.contains("S hello") && seen.matches("C ").count() == 1, "{seen}");
     }
@@ -143,7 +143,7 @@ fn a_server_that_does_not_go_along_ends_it_with_an_alert() {
     let mut rig = hall.relay(Policy::default());
     rig.server("220 re");
     rig.input(Input::Eof(Leg::Server));
-    assert!(rig.take().ends_with("reason=server-busy\nC alert 40\nEnd"));
+    assert!(rig.take().ends_with("reason=server-busy\nC alert 80\nEnd"));
 }
 
 #[test]
