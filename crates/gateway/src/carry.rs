@@ -33,8 +33,9 @@ const CHUNK: usize = twoport_net::pump::CHUNK;
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// How long the other direction may take to end once the data are through. Origin: peers close
-/// within a round trip; who does not is reset.
-const LINGER: Duration = Duration::from_secs(30);
+/// within a round trip; who does not is closed.
+const LINGER: Duration =
+    if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(30) };
 
 /// What a data connection is put under.
 pub(crate) struct Cover<'a> {
@@ -168,9 +169,13 @@ async fn copy(
 }
 
 /// The direction that ends last. After a clean end its own way of ending tells nothing, unless it
-/// is the one that had the data.
+/// is the one that had the data: who has nothing to say may close its half at once, and the data
+/// take what time they need.
 async fn rest(first: Ended, other: impl Future<Output = Ended>) -> io::Result<()> {
     first.result?;
+    if first.bytes == 0 {
+        return other.await.result;
+    }
     match timeout(LINGER, other).await {
         Ok(Ended { bytes, result }) if bytes > 0 => result,
         Ok(_) | Err(_) => Ok(()),
@@ -268,6 +273,27 @@ mod tests {
             assert_eq!(end.is_err(), is_cut);
             drop(server);
             assert_eq!(carried.await.unwrap().is_err(), is_cut);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_closes_its_half_at_once_gets_the_file_however_long_it_takes() {
+        for rate_limit in [None, NonZeroU64::new(1_000_000)] {
+            let (mut client, inner) = pair().await;
+            let (outer, mut server) = pair().await;
+            let cover = Cover { accept: None, connect: None, rate_limit, takes_all: false };
+            let carried = tokio::spawn(carry(inner, outer, cover, &MOVED));
+            client.shutdown().await.unwrap();
+            assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
+            for _ in 0..5 {
+                tokio::time::sleep(2 * LINGER).await;
+                server.write_all(b"slow").await.unwrap();
+            }
+            drop(server);
+            let mut got = Vec::new();
+            client.read_to_end(&mut got).await.unwrap();
+            assert_eq!(got.len(), 20);
+            assert_eq!(carried.await.unwrap(), Ok(()));
         }
     }
 
