@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use twoport_proto::reason::Reason;
 use twoport_proto::relay::{
     Auth, By, Desk, Doors, Effect, Ends, Heard, Hole, HoleId, Input, Leg, Legs, Lobby, Mode,
-    Opening, Policy, Relay, Route, Routes, Scan, Side, Task, Upstream, Verdict, Wish,
+    Opening, Policy, Relay, Route, Routes, Scan, Side, Task, Upstream, Verdict, Way, Wish,
 };
 use twoport_proto::time::Time;
 
@@ -82,6 +82,11 @@ impl World {
                 let doors =
                     Doors { client: door("192.168.0.1:55001"), server: door("218.2.135.1:55002") };
                 self.relay.handle(self.now, Input::Prepared(id, Ok(doors)));
+            }
+            Effect::Probe(at) => {
+                check(Side::Listens(at), SERVER);
+                let way = [Way::Known, Way::Found, Way::Closed][usize::from(at.port() % 3)];
+                self.relay.handle(self.now, Input::Probed(at, way));
             }
             Effect::Commit(id) => {
                 assert!(self.prepared.iter().any(|(prepared, _)| *prepared == id));
@@ -155,7 +160,7 @@ fn policy(bits: u8) -> Policy {
         upstream: [Upstream::Offered, Upstream::Required, Upstream::Always, Upstream::Off]
             [usize::from(bits >> 2 & 3)],
         client_tls: bits & 16 != 0,
-        mode: [Mode::AsAsked, Mode::Passive, Mode::Active][usize::from(bits >> 5) % 3],
+        mode: [Mode::AsAsked, Mode::Passive, Mode::Active, Mode::Auto][usize::from(bits >> 5) % 4],
         scan: (bits & 128 != 0)
             .then_some(Scan { pass_unscanned: bits & 32 != 0, pass_parts: bits & 64 != 0 }),
         ..Policy::default()

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +29,9 @@ use crate::passes::Passes;
 use crate::pcp;
 use crate::pool::Pool;
 use crate::rate::Rates;
+use crate::reach::Reach;
 use crate::room::Room;
-use crate::seat::{self, Seat};
+use crate::seat::{self, Seat, Stand};
 use crate::session;
 use crate::upstream::Sparing;
 
@@ -47,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) room: Room,
     pub(crate) rates: Rates,
     pub(crate) sparing: Arc<Sparing>,
+    pub(crate) reach: Arc<Reach>,
     pub(crate) pool: Pool,
     pub(crate) passes: Passes,
     pub(crate) board: Board,
@@ -64,6 +67,8 @@ pub struct Gateway {
     /// Where hosts ask for ports.
     pcp: Option<UdpSocket>,
     stop: watch::Sender<bool>,
+    /// Held as long as it runs.
+    _claims: Vec<UnixListener>,
 }
 
 /// What is spoken at an address.
@@ -133,7 +138,7 @@ impl Gateway {
     /// # Errors
     /// The one that cannot be listened at, and why.
     pub fn bind(config: Config, board: Board) -> io::Result<Self> {
-        let (taken, router) = config.seat.take()?;
+        let Stand { listeners: taken, router, claims } = config.seat.take()?;
         let mut listeners: Vec<_> = taken.into_iter().map(|listener| (None, listener)).collect();
         for place in config.places() {
             listeners.push((Some(place), listen(place.1)?));
@@ -141,12 +146,13 @@ impl Gateway {
         let pcp = config.pcp.as_deref().map(pcp::bind).transpose()?;
         let ports = Ports::new(config.data_ports.clone());
         let room = Room::new(config.max_sessions, config.max_sessions_per_ip);
-        let (sparing, pool, passes) = (Arc::default(), Pool::default(), Passes::default());
-        let rates = Rates::default();
-        let shared = Shared { config, ports, room, rates, sparing, pool, passes, board, router };
+        let (sparing, reach) = (Arc::default(), Arc::default());
+        let (pool, passes, rates) = (Pool::default(), Passes::default(), Rates::default());
+        let shared =
+            Shared { config, ports, room, rates, sparing, reach, pool, passes, board, router };
         let current = watch::Sender::new(Arc::new(shared));
         let stop = watch::Sender::new(false);
-        Ok(Self { current, listeners, orders: mpsc::channel(1), pcp, stop })
+        Ok(Self { current, listeners, orders: mpsc::channel(1), pcp, stop, _claims: claims })
     }
 
     /// The addresses as bound.
@@ -176,7 +182,7 @@ impl Gateway {
 
     /// Relays until it is stopped, and until the last session has said so.
     pub async fn run(self) {
-        let Self { current, listeners, orders: (_, mut orders), pcp, stop } = self;
+        let Self { current, listeners, orders: (_, mut orders), pcp, stop, _claims } = self;
         let mut keepers = JoinSet::new();
         keepers.spawn(seat::keep_open(current.subscribe()));
         keepers.spawn(health::look_after(current.subscribe()));
@@ -287,6 +293,7 @@ impl Doors {
             rates: old.rates.clone(),
             config,
             sparing: Arc::clone(&old.sparing),
+            reach: Arc::clone(&old.reach),
             pool: old.pool.clone(),
             passes: old.passes.clone(),
             board: old.board.clone(),
@@ -342,5 +349,7 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    twoport_net::listen::listen(address, BACKLOG)
+    twoport_net::listen::listen(address, BACKLOG).map_err(|error| {
+        io::Error::new(error.kind(), format!("{error}; choose another address with --listen"))
+    })
 }

@@ -19,6 +19,7 @@ mod passes;
 mod pcp;
 mod pool;
 mod rate;
+mod reach;
 mod room;
 mod scan;
 mod seat;

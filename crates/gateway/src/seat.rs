@@ -5,6 +5,8 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,16 +58,18 @@ impl Seat {
     /// Listens, and takes what it is to take.
     ///
     /// # Errors
-    /// What the system says.
-    pub(crate) fn take(&self) -> io::Result<(Vec<TcpListener>, Option<Router>)> {
+    /// What the system says, and what to do.
+    pub(crate) fn take(&self) -> io::Result<Stand> {
         match self {
-            Self::Reverse | Self::Forward => Ok((Vec::new(), None)),
+            Self::Reverse | Self::Forward => Ok(Stand::default()),
             Self::Client(taken) => {
+                let claims = taken.claim()?;
                 let (listeners, port) = anywhere()?;
-                Ok((listeners, Some(Router::new(&interception(taken, Some(port)))?)))
+                Ok(Stand { listeners, router: Some(router(taken, Some(port))?), claims })
             }
             // At the ports that were dialled, since those are open in the host's firewall.
             Self::Server(taken) => {
+                let claims = taken.claim()?;
                 let dialled = taken.ports.iter().flat_map(|port| everywhere(*port));
                 let dialled: io::Result<Vec<TcpListener>> = dialled.map(listen).collect();
                 let (listeners, port) = match dialled {
@@ -76,10 +80,67 @@ impl Seat {
                     }
                     Err(error) => return Err(error),
                 };
-                Ok((listeners, Some(Router::new(&interception(taken, port))?)))
+                Ok(Stand { listeners, router: Some(router(taken, port)?), claims })
             }
         }
     }
+}
+
+/// What a seat holds.
+#[derive(Debug, Default)]
+pub(crate) struct Stand {
+    pub(crate) listeners: Vec<TcpListener>,
+    /// The rules, on a router.
+    pub(crate) router: Option<Router>,
+    /// Names of this network namespace, which tell other gateways what is taken.
+    pub(crate) claims: Vec<UnixListener>,
+}
+
+impl Taken {
+    /// Sees that the interface is there, and that nobody else takes these ports from it.
+    fn claim(&self) -> io::Result<Vec<UnixListener>> {
+        let interface = self.interface.as_deref().unwrap_or_default();
+        if !interface.is_empty() {
+            exists(interface)?;
+        }
+        let claim = |port: &u16| {
+            let name = format!("twoport-gateway {port} {interface}");
+            let name = UnixAddr::from_abstract_name(&name)?;
+            UnixListener::bind_addr(&name).map_err(|error| {
+                let what = format!("another gateway on this host takes port {port}: {error}");
+                io::Error::new(
+                    error.kind(),
+                    format!("{what}; stop it first, or take another --port"),
+                )
+            })
+        };
+        self.ports.iter().map(claim).collect()
+    }
+}
+
+/// Whether there is an interface of this name.
+pub(crate) fn exists(interface: &str) -> io::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    SockRef::from(&socket).bind_device(Some(interface.as_bytes())).map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::PermissionDenied => PRIVILEGE,
+            _ => "`ip link` lists those there are",
+        };
+        io::Error::new(error.kind(), format!("interface {interface}: {error}; {remedy}"))
+    })
+}
+
+/// What a seat on a router needs.
+const PRIVILEGE: &str = "a gateway on a router needs root, or CAP_NET_ADMIN and CAP_NET_RAW";
+
+fn router(taken: &Taken, to: Option<u16>) -> io::Result<Router> {
+    Router::new(&interception(taken, to)).map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::PermissionDenied => PRIVILEGE,
+            _ => "the kernel needs nf_tables with NAT, and nf_conntrack",
+        };
+        io::Error::new(error.kind(), format!("no rules for nftables: {error}; {remedy}"))
+    })
 }
 
 fn interception(taken: &Taken, to: Option<u16>) -> Interception {
@@ -206,7 +267,7 @@ pub(crate) fn outside(seat: &Seat) -> Option<Ipv4Addr> {
 }
 
 /// The own address that the system chooses towards a target.
-fn own_address(target: SocketAddr) -> io::Result<IpAddr> {
+pub(crate) fn own_address(target: SocketAddr) -> io::Result<IpAddr> {
     let any: SocketAddr = match target {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),

@@ -382,6 +382,12 @@ impl Session {
                 let doors = self.holes.prepare(id, hole);
                 self.relay.handle(now(), Input::Prepared(id, doors));
             }
+            Effect::Probe(at) => {
+                let router = self.shared.router.as_ref();
+                let announced = (at, self.server.is_tls());
+                let way = self.shared.reach.way(router, announced, self.ends.client_seen).await;
+                self.relay.handle(now(), Input::Probed(at, way));
+            }
             Effect::Commit(id) => {
                 if let Err(error) = self.holes.commit(id) {
                     tracing::warn!(target: "twoport", session = self.who.session, %error, "a pinhole cannot be opened");

@@ -106,8 +106,8 @@ pub(crate) async fn connect(visitor: &Visitor, wish: Option<&Wish>) -> Result<Up
 /// What the client hears, and what the log does.
 pub(crate) type Failure = (Reason, io::Error);
 
-const fn busy(error: io::Error) -> Failure {
-    (Reason::ServerBusy, error)
+const fn unreachable(error: io::Error) -> Failure {
+    (Reason::UpstreamUnreachable, error)
 }
 
 /// Nothing was said: what the client has dialled counts.
@@ -115,11 +115,11 @@ async fn directly(visitor: &Visitor) -> Result<Upstream, Failure> {
     let (shared, meant) = (&visitor.shared, visitor.meant);
     if let Some(v4) = shared.config.nat64.and_then(|prefix| embedded(prefix, meant.ip())) {
         let target = SocketAddr::new(v4.into(), meant.port());
-        let stream = dial(shared, target, None).await.map_err(busy)?;
+        let stream = dial(shared, target, None).await.map_err(unreachable)?;
         return Ok(Upstream::of(stream, v4.to_string()));
     }
     if shared.router.is_some() && !seat::is_own(meant.ip()) {
-        let stream = dial(shared, meant, seen(visitor)).await.map_err(busy)?;
+        let stream = dial(shared, meant, seen(visitor)).await.map_err(unreachable)?;
         return Ok(Upstream::of(stream, meant.ip().to_string()));
     }
     of_group(visitor, "").await
@@ -168,7 +168,7 @@ async fn of_group(visitor: &Visitor, group: &str) -> Result<Upstream, Failure> {
             }
         }
     }
-    Err(busy(failure))
+    Err(unreachable(failure))
 }
 
 async fn connect_one(visitor: &Visitor, server: &str) -> io::Result<TcpStream> {
@@ -198,13 +198,13 @@ pub(crate) async fn forward(
     let Config { allow, access, .. } = &shared.config;
     let is_open =
         |address: &SocketAddr| may(allow, host, *address) && access.permits(client, address.ip());
-    let found = tokio::net::lookup_host((host, port)).await.map_err(busy)?;
+    let found = tokio::net::lookup_host((host, port)).await.map_err(unreachable)?;
     let none = io::Error::new(io::ErrorKind::PermissionDenied, "none of its addresses is allowed");
     let mut failure = (Reason::DestinationRefused, none);
     for address in found.filter(is_open) {
         match dial(shared, address, None).await {
             Ok(stream) => return Ok(Upstream::of(stream, host.to_owned())),
-            Err(error) => failure = busy(error),
+            Err(error) => failure = unreachable(error),
         }
     }
     Err(failure)

@@ -14,7 +14,7 @@ use twoport_networks::play::{
 use twoport_networks::side::{End, Side};
 use twoport_networks::{Family, Topology, missing};
 
-const BOTH: Gateways = Gateways { client: true, server: true, terminate: true };
+const BOTH: Gateways = Gateways { client: true, server: true, terminate: true, auto: false };
 
 /// Each side of the base matrix at least once.
 fn each_side() -> Vec<Topology> {
@@ -77,11 +77,21 @@ fn so_do_ipv6_and_other_ports_and_the_way_from_ipv6_to_ipv4() {
 
 #[test]
 fn one_gateway_mends_its_own_side() {
-    let at = |client, server| Gateways { client, server, terminate: true };
+    let at = |client, server| Gateways { client, server, ..BOTH };
     let near = Topology::named("nat/nat-range").unwrap();
     let failed = failures(vec![near], at(true, false), Family::V4);
     assert!(failed.is_empty(), "{failed:#?}");
     let far = Topology::named("routed/nat").unwrap();
     let failed = failures(vec![far], at(false, true), Family::V4);
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+/// A server behind a firewall that opens nothing can still connect, to a gateway that can be reached.
+#[test]
+fn one_gateway_at_the_client_is_enough_where_it_may_change_the_mode() {
+    let auto = Gateways { server: false, auto: true, ..BOTH };
+    let failed = failures(each_side(), auto, Family::V4);
+    assert!(failed.is_empty(), "{failed:#?}");
+    let failed = failures(vec![Topology::named("nat/nat").unwrap()], auto, Family::V6);
     assert!(failed.is_empty(), "{failed:#?}");
 }

@@ -401,6 +401,8 @@ reasons! {
         "No RFC that this server follows has this verb. HELP lists what there is.";
     UpstreamDown "upstream-down" "The server fails its health checks"
         "It could not be reached, or greeted otherwise than with 220, as often as health-fall says. It gets no sessions until it answers again.";
+    UpstreamUnreachable "upstream-unreachable" "The server behind this gateway cannot be reached"
+        "It does not run, its name has no address, or a firewall is between. The gateway's log has what the system said; `--server` says where it is.";
     UpstreamUp "upstream-up" "The server answers its health checks again"
         "It gets sessions again.";
     UploadInParts "upload-in-parts" "Uploads are scanned here, and a part of a file cannot be"

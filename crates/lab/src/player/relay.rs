@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use twoport_proto::data::ActivePrivate;
 use twoport_proto::relay::{
-    Doors, Effect, Ends, Hole, HoleId, Input, Leg, Legs, Policy, Relay, Side,
+    Doors, Effect, Ends, Hole, HoleId, Input, Leg, Legs, Policy, Relay, Side, Way,
 };
 
 use super::ledger::Ledger;
@@ -141,6 +141,7 @@ impl Relayed {
             }
             // No policy of a session file has uploads scanned.
             Effect::Take(..) | Effect::Discard => {}
+            Effect::Probe(at) => self.relay.handle(self.server.now, Input::Probed(at, Way::Known)),
             Effect::Dial(_)
             | Effect::Secure(_)
             | Effect::Protect(_)

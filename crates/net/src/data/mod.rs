@@ -4,6 +4,7 @@
 
 pub mod desk;
 pub mod dial;
+pub mod knock;
 pub mod listen;
 pub mod pool;
 pub mod ports;

@@ -32,6 +32,8 @@ pub struct Gateways {
     pub server: bool,
     /// Whether TLS ends in them; else it passes.
     pub terminate: bool,
+    /// Whether they ask a server to connect that nobody gets to.
+    pub auto: bool,
 }
 
 impl Gateways {
@@ -55,6 +57,9 @@ impl Gateways {
                 [control, IMPLICIT].iter().filter(|port| self.terminate || **port == control)
             {
                 command.args(["--port", &port.to_string()]);
+            }
+            if self.auto {
+                command.args(["--upstream-mode", "auto"]);
             }
             if self.terminate {
                 command.arg("--certificate").arg(&paper.certificate);

@@ -6,11 +6,12 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use super::detour::Found;
 use super::effect::{Decision, Leg, Note};
-use super::hole::{Doors, Hole, Side};
+use super::hole::Doors;
 use super::lines::Block;
 use super::policy::{Auth, Upstream};
-use super::{Asked, Current, Halt, Own, Pending, Progress, Relay};
+use super::{Asked, Current, Own, Pending, Progress, Relay};
 use crate::addr;
 use crate::code::{Class, Code};
 use crate::data::LOWEST_PORT;
@@ -28,7 +29,10 @@ impl Relay {
             return self.write(Leg::Client, block.bytes);
         }
         let pending = self.take_pending(block.code);
-        let is_asked = matches!(pending, Some(Pending::Passive(_) | Pending::Own(Own::Forgotten)));
+        let is_asked = matches!(
+            pending,
+            Some(Pending::Passive(_) | Pending::Own(Own::Forgotten) | Pending::Detour(..))
+        );
         if is_announcement(block.code) && !is_asked {
             let note = Note::why(Decision::Ignore, "227", Reason::ReplyMalformed);
             self.note(note.about(block.text()));
@@ -37,7 +41,7 @@ impl Relay {
             }
             self.write(Leg::Client, block.bytes);
         } else if let Some(pending) = pending {
-            self.answer_to(&pending, block);
+            self.answer_to(pending, block);
         } else {
             self.write(Leg::Client, block.bytes);
         }
@@ -71,7 +75,7 @@ impl Relay {
         }
     }
 
-    fn answer_to(&mut self, pending: &Pending, block: Block) {
+    fn answer_to(&mut self, pending: Pending, block: Block) {
         let is_good = block.code.class() == Class::Completion;
         match pending {
             Pending::Greeting => return self.greeted(block),
@@ -81,12 +85,13 @@ impl Relay {
                 let reason = block.code.is_negative().then_some(Reason::ControlRefused);
                 self.close_hole(reason);
             }
-            Pending::Passive(asked) if is_good => return self.passive_answer(*asked, block),
+            Pending::Passive(asked) if is_good => return self.passive_answer(asked, block),
             Pending::Passive(Asked::Active(_)) => return self.no_door(Reason::ControlRefused),
-            Pending::Active(asked, door) => return self.active_answer(*asked, *door, block),
+            Pending::Active(asked, door) => return self.active_answer(asked, door, block),
             Pending::Rest(line) if block.code.class() == Class::Intermediate => {
-                self.said.rest = Some(line.clone());
+                self.said.rest = Some(line);
             }
+            Pending::Detour(found, door) => return self.detour_answer(found, door, &block),
             Pending::Rein if is_good => {
                 self.close_hole(None);
                 self.progress = Progress::ExpectUser;
@@ -99,9 +104,9 @@ impl Relay {
             }
             Pending::Auth | Pending::Adat => self.client_waits = false,
             Pending::Prot(is_private) if is_good => {
-                self.protect(super::Legs { client: *is_private, server: *is_private });
+                self.protect(super::Legs { client: is_private, server: is_private });
             }
-            Pending::Own(own) => return self.own_answer(*own, block.code),
+            Pending::Own(own) => return self.own_answer(own, block.code),
             _ => {}
         }
         self.write(Leg::Client, block.bytes);
@@ -165,12 +170,7 @@ impl Relay {
             let note = Note::why(Decision::Rewrite, "227", Reason::DataAddressForeign);
             self.note(note.about(text));
         }
-        let client = match asked {
-            Asked::Active(address) => Side::Listens(address),
-            Asked::Pasv | Asked::Epsv => Side::Dials,
-        };
-        let current = self.prepare(Hole { client, server: Side::Listens(target) });
-        self.halt = Some(Halt::Announce(current, asked, block, announced));
+        self.found(Found { asked, block, announced, target });
     }
 
     /// The address in 227 or 229.
@@ -195,11 +195,10 @@ impl Relay {
     pub(super) fn announce(
         &mut self,
         current: Current,
-        asked: Asked,
-        block: &Block,
-        announced: SocketAddr,
+        found: &Found,
         doors: Result<Doors, Reason>,
     ) {
+        let &Found { asked, ref block, announced, .. } = found;
         let doors = match doors {
             Ok(doors) => doors,
             Err(reason) => return self.no_door(reason),
@@ -286,12 +285,12 @@ impl Relay {
     }
 }
 
-const fn is_announcement(code: Code) -> bool {
+pub(super) const fn is_announcement(code: Code) -> bool {
     matches!(code, Code::PASSIVE | Code::EXTENDED_PASSIVE)
 }
 
 /// 227 in its one wording, or 229; a PASV cannot be told an address of IPv6.
-fn announcement(asked: Asked, door: SocketAddr) -> Option<Reply> {
+pub(super) fn announcement(asked: Asked, door: SocketAddr) -> Option<Reply> {
     match (asked, door) {
         (Asked::Pasv, SocketAddr::V4(door)) => {
             Some(Reply::line(Code::PASSIVE, addr::format_227(door)))
@@ -301,8 +300,17 @@ fn announcement(asked: Asked, door: SocketAddr) -> Option<Reply> {
     }
 }
 
-fn encode(reply: &Reply) -> Vec<u8> {
+pub(super) fn encode(reply: &Reply) -> Vec<u8> {
     let mut bytes = Vec::new();
     reply.encode(&mut bytes);
     bytes
+}
+
+/// Whether a reply of this code passes as it comes, whatever it says.
+pub(super) const fn is_plain(code: Code, answered: Option<&Pending>) -> bool {
+    let is_read = matches!(
+        answered,
+        Some(Pending::Greeting | Pending::Own(_) | Pending::Features | Pending::Detour(..))
+    );
+    !is_read && !is_announcement(code)
 }

@@ -113,7 +113,11 @@ impl Relay {
             return self.refuse(row.name, Reason::DataProtectionRequired);
         }
         // The server would connect before its own consent was read here: first that, then this.
-        if self.pending.iter().any(|pending| matches!(pending, Pending::Active(..))) {
+        if self
+            .pending
+            .iter()
+            .any(|pending| matches!(pending, Pending::Active(..) | Pending::Detour(..)))
+        {
             self.held = Some(line);
             return;
         }
@@ -199,7 +203,13 @@ impl Relay {
             // The server is asked for something else than EPSV (RFC 6384).
             return self.refuse(row.name, Reason::EpsvAllTranslated);
         }
-        if is_all || command.is_none() || self.progress < Progress::Known {
+        if is_all {
+            // The server takes nothing else from now on (RFC 2428 §4).
+            self.policy.mode = Mode::AsAsked;
+        }
+        // What EPSV with nonsense means nobody knows; PASV with something behind it is PASV to servers.
+        let is_nonsense = command.is_none() && row.verb == Verb::Epsv;
+        if is_all || is_nonsense || self.progress < Progress::Known {
             return self.pass(line, Pending::Plain);
         }
         if let Some(Command::Epsv(Epsv::Protocol(number))) = command

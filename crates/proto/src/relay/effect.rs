@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::SocketAddr;
 
 use super::Legs;
 use super::hole::{Doors, Hole, HoleId};
@@ -38,6 +39,8 @@ pub enum Input<'a> {
     Eof(Leg),
     /// The answer to [`Effect::Prepare`]: the doors for the sides that dial, or why there are none.
     Prepared(HoleId, Result<Doors, Reason>),
+    /// The answer to [`Effect::Probe`].
+    Probed(SocketAddr, Way),
     /// The answer to [`Effect::Secure`].
     Secured(Leg, Result<(), Reason>),
     /// A pinhole was used: it is closed now.
@@ -75,6 +78,18 @@ pub struct Subject {
     pub user: Vec<u8>,
 }
 
+/// Whether a connection to where a server listens comes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It does, as was known before, or cannot be found out.
+    Known,
+    /// It does, as was found out now. On its way a firewall may have opened this port for one
+    /// connection, which it takes to have come: the server is asked for another one.
+    Found,
+    /// Nobody gets there.
+    Closed,
+}
+
 /// What a relay wants done, in this order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -84,6 +99,10 @@ pub enum Effect {
     /// Get ready for a data connection, but let nobody through yet. Answer with
     /// [`Input::Prepared`]; nothing else of this session passes until then.
     Prepare(HoleId, Hole),
+    /// Find out whether a connection to where the server listens would come up, without making one:
+    /// the server takes the first for data. Answer with [`Input::Probed`]; nothing else of this
+    /// session passes until then.
+    Probe(SocketAddr),
     /// Let it through: once. For one that is open already its time begins anew.
     Commit(HoleId),
     /// Two that listen are waiting: connect to both. Where uploads are scanned this comes for every

@@ -9,9 +9,12 @@ use crate::code::Code;
 use crate::line::{LineReader, MAX_COMMAND};
 use crate::reason::Reason;
 
-/// The longest line of a server, and the longest reply that is held until its end is in. Origin:
-/// listings in STAT and banners are long, but they are long by lines.
-const MAX_REPLY_LINE: usize = 64 * 1024;
+/// The longest line of a server. Origin: the client's longest reply.
+const MAX_REPLY_LINE: usize = 1024 * 1024;
+
+/// How much of a reply is held until its end is in. Origin: no announcement and no list of features is
+/// as long; listings in STAT are.
+const HELD: usize = 64 * 1024;
 
 /// Collects the bytes of one leg.
 #[derive(Debug)]
@@ -134,31 +137,38 @@ pub(super) enum Piece {
     Whole(Block),
     /// It belongs to a reply that has not ended.
     Part,
+    /// So does this, which is too long to be held until then.
+    Long(Code, Vec<u8>),
     /// It is no reply: it passes as it is.
     Noise(Vec<u8>),
 }
 
 impl Blocks {
     /// Takes the next line in.
-    pub(super) fn line(&mut self, line: Vec<u8>) -> Result<Piece, Reason> {
+    pub(super) fn line(&mut self, line: Vec<u8>) -> Piece {
         let text = read(&line);
         let code = parse_code(&text);
         let continues = text.get(3) == Some(&b'-');
         let is_single = self.open.is_none();
         match (self.open, code) {
-            (None, None) => return Ok(Piece::Noise(line)),
+            (None, None) => return Piece::Noise(line),
             (None, Some(code)) if continues => self.open = Some(code),
             (Some(open), found) if found != Some(open) || continues => {}
             (_, Some(code)) => {
                 self.open = None;
                 let mut bytes = core::mem::take(&mut self.bytes);
                 bytes.extend(line);
-                return Ok(Piece::Whole(Block { code, bytes, is_single }));
+                return Piece::Whole(Block { code, bytes, is_single });
             }
             (Some(_), None) => {}
         }
         self.bytes.extend(line);
-        if self.bytes.len() > MAX_REPLY_LINE { Err(Reason::ReplyTooLong) } else { Ok(Piece::Part) }
+        match self.open {
+            Some(open) if self.bytes.len() > HELD => {
+                Piece::Long(open, core::mem::take(&mut self.bytes))
+            }
+            _ => Piece::Part,
+        }
     }
 
     /// What was held of a reply without end.
@@ -205,22 +215,26 @@ mod tests {
             assert_eq!(lines.next_line(), Some(Ok(b"NOOP\n".to_vec())));
         }
         let mut blocks = Blocks::default();
-        assert_eq!(blocks.line(b"211-\r\n".to_vec()), Ok(Piece::Part));
-        let long = [vec![b'x'; MAX_REPLY_LINE], b"\n".to_vec()].concat();
-        assert_eq!(blocks.line(long), Err(Reason::ReplyTooLong));
+        assert_eq!(blocks.line(b"211-\r\n".to_vec()), Piece::Part);
+        let long = [vec![b'x'; HELD], b"\n".to_vec()].concat();
+        assert!(
+            matches!(blocks.line(long), Piece::Long(Code::STATUS, bytes) if bytes.len() > HELD)
+        );
+        let Piece::Whole(end) = blocks.line(b"211 End\r\n".to_vec()) else { panic!() };
+        assert_eq!((end.bytes, end.is_single), (b"211 End\r\n".to_vec(), false));
     }
 
     #[test]
     fn replies_end_where_rfc_959_says() {
         let mut blocks = Blocks::default();
         for part in ["211-Features:\r\n", " EPSV\r\n", "226 not the end\r\n", "211-nor this\r\n"] {
-            assert_eq!(blocks.line(part.into()), Ok(Piece::Part), "{part}");
+            assert_eq!(blocks.line(part.into()), Piece::Part, "{part}");
         }
-        let Ok(Piece::Whole(block)) = blocks.line(b"211 End\r\n".to_vec()) else { panic!() };
+        let Piece::Whole(block) = blocks.line(b"211 End\r\n".to_vec()) else { panic!() };
         assert_eq!((block.code, block.is_single), (Code::STATUS, false));
         assert!(block.bytes.starts_with(b"211-Features:\r\n EPSV"));
         assert_eq!(block.text(), b"Features:  EPSV not the end nor this End");
-        assert_eq!(blocks.line(b"hm\r\n".to_vec()), Ok(Piece::Noise(b"hm\r\n".to_vec())));
-        assert!(matches!(blocks.line(b"226\r\n".to_vec()), Ok(Piece::Whole(_))));
+        assert_eq!(blocks.line(b"hm\r\n".to_vec()), Piece::Noise(b"hm\r\n".to_vec()));
+        assert!(matches!(blocks.line(b"226\r\n".to_vec()), Piece::Whole(_)));
     }
 }

@@ -6,6 +6,7 @@
 
 mod answers;
 mod commands;
+mod detour;
 mod effect;
 mod hole;
 mod lines;
@@ -22,7 +23,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use self::lines::{Block, Blocks, Lines};
+use self::detour::Found;
+use self::lines::{Block, Blocks, Lines, Piece};
 use self::scan::{Said, Upload};
 use crate::addr::Family;
 use crate::code::Code;
@@ -31,7 +33,7 @@ use crate::reply::Reply;
 use crate::server::refusal;
 use crate::time::Time;
 
-pub use self::effect::{Decision, Effect, Input, Leg, Note, Subject, Verdict};
+pub use self::effect::{Decision, Effect, Input, Leg, Note, Subject, Verdict, Way};
 pub use self::hole::{Doors, Hole, HoleId, LIFETIME, Side};
 pub use self::lobby::{Desk, Heard, Introduction, Lobby, Opening, Task, Wish};
 pub use self::passing::farewell;
@@ -105,6 +107,8 @@ pub struct Relay {
     is_left_alone: bool,
     current: Option<Current>,
     holes: u64,
+    /// Whether it was found out in this session that the server can be reached where it listens.
+    is_way_known: bool,
     eof: Legs,
     is_opaque: bool,
     has_ended: bool,
@@ -157,6 +161,8 @@ enum Pending {
     Rest(Vec<u8>),
     /// An upload that is held back: no reply of the server is one to this.
     Upload,
+    /// PORT or EPRT in the place of an announcement that leads nowhere, and the client's door.
+    Detour(Found, SocketAddr),
     /// AUTH that passes, and what of other mechanisms follows it (RFC 2228 §3).
     Auth,
     Adat,
@@ -189,7 +195,11 @@ enum Halt {
     /// says the same.
     Aim(Current, Asked, Vec<u8>),
     /// Doors for a pinhole; then the client hears of it.
-    Announce(Current, Asked, Block, SocketAddr),
+    Announce(Current, Found),
+    /// Whether anybody gets to where the server listens.
+    Probe(Found),
+    /// Doors for both; then the server is asked to connect.
+    Detour(Current, Found),
     /// A door for the server, if it dials; then it hears of the upload that is held.
     Deliver(Current),
     /// TLS on a leg.
@@ -224,6 +234,7 @@ impl Relay {
             is_left_alone: false,
             current: None,
             holes: 0,
+            is_way_known: false,
             eof: Legs::default(),
             is_opaque: false,
             has_ended: false,
@@ -280,6 +291,7 @@ impl Relay {
             Input::Eof(Leg::Client) => self.eof.client = true,
             Input::Eof(Leg::Server) => self.eof.server = true,
             Input::Prepared(id, doors) => self.prepared(id, doors),
+            Input::Probed(at, way) => self.probed(at, way),
             Input::Secured(leg, result) => self.secured(leg, result),
             Input::Used(id) => {
                 self.current.take_if(|current| current.id == id);
@@ -388,10 +400,15 @@ impl Relay {
 
     fn server_line(&mut self, line: Result<Vec<u8>, Reason>) {
         let line = line.map(|line| self.heard(Leg::Server, line));
-        match line.and_then(|line| self.replies.line(line)) {
-            Ok(lines::Piece::Whole(block)) => self.answer(block),
-            Ok(lines::Piece::Part) => {}
-            Ok(lines::Piece::Noise(line)) => self.write(Leg::Client, line),
+        match line.map(|line| self.replies.line(line)) {
+            Ok(Piece::Whole(block)) => self.answer(block),
+            Ok(Piece::Part) => {}
+            Ok(Piece::Noise(line)) => self.write(Leg::Client, line),
+            // Where it has to be read or held as a whole there is no end to it.
+            Ok(Piece::Long(code, bytes)) if answers::is_plain(code, self.pending.front()) => {
+                self.write(Leg::Client, bytes);
+            }
+            Ok(Piece::Long(..)) => self.end(Reason::ReplyTooLong),
             Err(reason) => self.end(reason),
         }
     }
@@ -412,8 +429,11 @@ impl Relay {
             Some(Halt::Aim(current, asked, line)) if current.id == id => {
                 self.aim(current, asked, line, doors);
             }
-            Some(Halt::Announce(current, asked, block, announced)) if current.id == id => {
-                self.announce(current, asked, &block, announced, doors);
+            Some(Halt::Announce(current, found)) if current.id == id => {
+                self.announce(current, &found, doors);
+            }
+            Some(Halt::Detour(current, found)) if current.id == id => {
+                self.detour(current, found, doors);
             }
             Some(Halt::Deliver(current)) if current.id == id => self.deliver(current, doors),
             other => self.halt = other,

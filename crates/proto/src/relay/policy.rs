@@ -39,6 +39,9 @@ pub enum Mode {
     /// As the client asked.
     #[default]
     AsAsked,
+    /// As the client asked; but where nobody gets to the port at which the server listens, it
+    /// connects.
+    Auto,
     /// The server listens, whatever the client asked.
     Passive,
     /// The server connects, whatever the client asked.

@@ -127,6 +127,7 @@ impl Relay {
             }
             Leg::Server => {
                 self.tls.server = true;
+                self.is_way_known = false;
                 let is_asked = self.private.client || self.policy.upstream == Upstream::Always;
                 match self.greeting {
                     Some(_) if self.introduction.is_some() && !is_asked => self.go_on(),

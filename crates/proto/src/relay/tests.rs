@@ -11,6 +11,8 @@ struct Rig {
     relay: Relay,
     now: Time,
     doors: Option<Doors>,
+    /// What comes of trying the server's port.
+    way: Way,
     feed: usize,
     /// What went out and was done since the last look, a line each.
     seen: Vec<String>,
@@ -32,7 +34,8 @@ impl Rig {
             server: Some(server_door.parse().unwrap()),
         };
         let relay = Relay::new(ends, Legs::default(), policy);
-        Self { relay, now: Time::ZERO, doors: Some(doors), feed: usize::MAX, seen: Vec::new() }
+        let (now, feed) = (Time::ZERO, usize::MAX);
+        Self { relay, now, doors: Some(doors), way: Way::Known, feed, seen: Vec::new() }
     }
 
     fn logged_in() -> Self {
@@ -89,6 +92,9 @@ impl Rig {
                 Effect::Prepare(id, _) => {
                     let doors = self.doors.ok_or(Reason::PassiveRangeFull);
                     self.relay.handle(self.now, Input::Prepared(id, doors));
+                }
+                Effect::Probe(at) => {
+                    self.relay.handle(self.now, Input::Probed(at, self.way));
                 }
                 Effect::Secure(leg) => self.relay.handle(self.now, Input::Secured(leg, Ok(()))),
                 _ => {}
@@ -425,6 +431,7 @@ fn replies_that_overtake_a_transfer_do_not_close_its_hole() {
     assert!(rig.take().contains("Close"));
 }
 
+mod detour;
 mod hard;
 mod hostile;
 mod lobby;

@@ -184,6 +184,7 @@ pub const fn code(reason: Reason) -> Code {
         | R::ProtectionRefused
         | R::TlsRefused
         | R::UpstreamDown
+        | R::UpstreamUnreachable
         | R::UpstreamUp => Code::LOCAL_ERROR,
     }
 }

@@ -649,9 +649,9 @@ pub(crate) static FLAGS: &[Flag] = &[
         of: &["gateway"],
         long: "upstream-mode",
         short: None,
-        takes: Takes::Word(&["same", "passive", "active"]),
+        takes: Takes::Word(&["same", "auto", "passive", "active"]),
         about: "Who connects to whom on the server's side [default: same]",
-        details: "passive: the server listens, whatever the client asked; active: the server connects. same is as the client asks.",
+        details: "passive: the server listens, whatever the client asked; active: the server connects. same is as the client asks, and so is auto, but where nobody gets to the port at which the server listens: there it connects.",
     },
     Flag {
         of: &["gateway"],
@@ -788,6 +788,14 @@ pub(crate) static FLAGS: &[Flag] = &[
         short: None,
         takes: Takes::Nothing,
         about: "Let TLS pass in it",
+        details: "",
+    },
+    Flag {
+        of: &["lab run"],
+        long: "gateway-auto",
+        short: None,
+        takes: Takes::Nothing,
+        about: "Let it ask a server to connect that nobody gets to (--upstream-mode auto)",
         details: "",
     },
     Flag {

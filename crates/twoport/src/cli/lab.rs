@@ -226,6 +226,7 @@ fn order(matches: &ArgMatches, topologies: Vec<Topology>) -> Result<Order, Failu
             client: matches!(text("gateway"), Some("client" | "both")),
             server: matches!(text("gateway"), Some("server" | "both")),
             terminate: !matches.get_flag("gateway-passes"),
+            auto: matches.get_flag("gateway-auto"),
         },
         jobs,
         patience,

@@ -429,3 +429,84 @@ fn extended_verbs_name_families_of_either_kind() {
     rig.server("229 ok (|2|2001:db8:1::9|50000|)\r\n");
     assert!(rig.take().contains("server: Listens([2001:db8:1::9]:50000)"));
 }
+
+#[test]
+fn a_listing_in_a_reply_is_as_long_as_it_is() {
+    let mut rig = Rig::logged_in();
+    rig.client("STAT /\r\nNOOP\r\n");
+    rig.server("213-Status:\r\n");
+    let line = format!(" {}\r\n", "x".repeat(98));
+    for _ in 0..5000 {
+        rig.server(&line);
+    }
+    rig.server("213 End\r\n200 ok\r\n");
+    let seen = rig.take();
+    let lines: usize = seen.matches("xxx~ x").count();
+    assert!(lines > 4900 && !seen.contains("End\n200") && !seen.contains("421"), "{lines}");
+    assert!(seen.contains("213 End\nC 200 ok"));
+    // What must be read as a whole has an end.
+    rig.client("PASV\r\n");
+    rig.server("227-Passive:\r\n");
+    for _ in 0..5000 {
+        rig.server(&line);
+    }
+    let seen = rig.take();
+    assert!(seen.contains("C 421") && !seen.contains("Prepare"));
+}
+
+#[test]
+fn an_address_of_ipv4_may_be_written_as_one_of_ipv6() {
+    let mut rig = Rig::logged_in();
+    rig.client("EPRT |2|::ffff:192.168.0.107|40001|\r\n");
+    let wire = rig.wire();
+    assert_eq!(wire, "S EPRT |1|218.2.135.1|55002|");
+    rig.client("EPRT |2|::ffff:192.168.0.108|40001|\r\n");
+    rig.server("200 ok\r\n");
+    assert!(!rig.wire().contains("S EPRT"), "another host");
+}
+
+#[test]
+fn pasv_with_something_behind_it_is_pasv() {
+    for line in ["PASV \r\n", "PASV x\r\n", "P@SW\r\n", "EPSV 1 \r\n"] {
+        let mut rig = Rig::logged_in();
+        rig.client(line);
+        rig.server(ANSWER);
+        let seen = rig.take();
+        assert!(seen.contains("Commit"), "{line:?}: {seen}");
+    }
+}
+
+#[test]
+fn a_refused_transfer_or_a_second_preliminary_reply_keeps_step() {
+    in_pieces(|rig| {
+        passive(rig, ANSWER);
+        rig.client("RETR a\r\n");
+        rig.server("150 here\r\n125 and here\r\n110 MARK\r\n226 done\r\n");
+        let seen = rig.take();
+        assert_eq!(seen.matches("Close").count(), 1, "{seen}");
+        rig.client("PASV\r\nNOOP\r\n");
+        rig.server(ANSWER);
+        rig.server("200 ok\r\n");
+        let wire = rig.wire();
+        assert!(wire.ends_with("C 200 ok") && wire.contains("C 227"), "{wire}");
+    });
+}
+
+#[test]
+fn a_server_that_is_full_says_so_and_goes() {
+    in_pieces(|rig| {
+        rig.client("LIST\r\n");
+        rig.server("421-Too many\r\n421 users\r\n");
+        rig.input(Input::Eof(Leg::Server));
+        assert_eq!(rig.take(), "S LIST\nC 421-Too many~421 users\nEnd");
+    });
+}
+
+#[test]
+fn a_line_that_the_server_did_not_end_is_heard_before_the_end() {
+    let mut rig = Rig::logged_in();
+    rig.client("QUIT\r\n");
+    rig.server("221-Good\r\n22");
+    rig.input(Input::Eof(Leg::Server));
+    assert_eq!(rig.take(), "S QUIT\nC 221-Good~22\nEnd");
+}

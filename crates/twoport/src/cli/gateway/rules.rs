@@ -37,6 +37,7 @@ pub(super) fn over(words: &Words, mut policy: Policy) -> Result<Policy, Problem>
     policy.mode = match words.word("upstream-mode") {
         Some("passive") => Mode::Passive,
         Some("active") => Mode::Active,
+        Some("auto") => Mode::Auto,
         _ => Mode::AsAsked,
     };
     for text in words.texts("deny-verb") {
