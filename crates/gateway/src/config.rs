@@ -151,7 +151,12 @@ impl ClientTls {
             .map_err(io::Error::other)?
             .with_no_client_auth()
             .with_single_cert(identity.chain, identity.key)
-            .map_err(|error| in_file(&error))?;
+            .map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => {
+                    in_file(&format_args!("the key in {} belongs to another one", key.display()))
+                }
+                error => in_file(&error),
+            })?;
         tls.alpn_protocols = ALPN.iter().map(|protocol| protocol.to_vec()).collect();
         let binder = Binder::new(TicketKeys::new(None)?);
         Ok(Self { config: Arc::new(tls), binder: Arc::new(binder) })

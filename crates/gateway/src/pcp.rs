@@ -38,8 +38,10 @@ const QUEUE: usize = 64;
 /// # Errors
 /// What the system says.
 pub(crate) fn bind(interface: &str) -> io::Result<UdpSocket> {
+    seat::exists(interface)?;
     listen(interface, Ipv4Addr::UNSPECIFIED.into()).map_err(|error| {
-        io::Error::new(error.kind(), format!("no PCP on {interface}: port {PORT}: {error}"))
+        let what = format!("no PCP on {interface}: port {PORT}: {error}; stop who has it");
+        io::Error::new(error.kind(), what)
     })
 }
 

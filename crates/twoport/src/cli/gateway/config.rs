@@ -224,7 +224,11 @@ fn client_tls(words: &Words) -> Result<Option<ClientTls>, Problem> {
         (Some(certificate), Some(key)) => {
             let tls = ClientTls::read(&certificate, &key);
             let wrong = |error: std::io::Error| {
-                words.wrong("certificate", error.to_string(), "name files in PEM form")
+                words.wrong(
+                    "certificate",
+                    error.to_string(),
+                    "name a certificate and its key, in PEM form",
+                )
             };
             tls.map(Some).map_err(wrong)
         }

@@ -108,10 +108,8 @@ async fn relay(source: Source, configs: Vec<Config>) -> Outcome {
     let pages: Vec<_> = configs.iter().filter_map(|config| config.metrics).collect();
     let mut gateways = Vec::new();
     for config in configs {
-        let gateway = Gateway::bind(config, board.clone()).map_err(|error| {
-            Failure::here(format!("{error}; choose another address with --listen"))
-        })?;
-        gateways.push(gateway);
+        let gateway = Gateway::bind(config, board.clone());
+        gateways.push(gateway.map_err(|error| Failure::here(error.to_string()))?);
     }
     let signals = Signals::new()
         .map_err(|error| Failure::here(format!("the system gives no signals: {error}")))?;
