@@ -28,7 +28,7 @@ use twoport_net::proxy;
 use twoport_net::tls::connect::Guard;
 use twoport_proto::data::is_client;
 use twoport_proto::reason::Reason;
-use twoport_proto::relay::{Doors, Hole, HoleId, LIFETIME, Legs, Side, Subject};
+use twoport_proto::relay::{Doors, Hole, HoleId, LIFETIME, Leg, Legs, Side, Subject};
 
 use crate::board::Live;
 use crate::carry::{Cover, carry};
@@ -153,22 +153,27 @@ impl Holes {
             self.count();
             return Ok(doors);
         }
-        let lease = |side, local| match side {
-            Side::Dials => self.ends.ports.lease(local).map(Some).map_err(|error| error.reason),
+        let ends = &self.ends;
+        let mut pins = Vec::new();
+        let mut lease = |side, leg| match side {
+            Side::Dials => {
+                let (lease, pin) = ends.lease(leg)?;
+                pins.extend(pin);
+                Ok(Some(lease))
+            }
             Side::Listens(_) | Side::Kept => Ok(None),
         };
-        let server = lease(hole.server, self.ends.server_local)?;
-        let client = match (&self.ends.asking, hole) {
+        let server = lease(hole.server, Leg::Server)?;
+        let client = match (&ends.asking, hole) {
             (Some(_), Hole { client: Side::Dials, server: Side::Listens(at) }) => {
                 Some(Door::Asking(at.port(), None))
             }
             (Some(_), Hole { client: Side::Dials, server: Side::Dials }) => {
                 server.as_ref().map(|lease| Door::Asking(lease.port(), None))
             }
-            _ => lease(hole.client, self.ends.client_local)?.map(Door::Port),
+            _ => lease(hole.client, Leg::Client)?.map(Door::Port),
         };
         let server = server.map(Door::Port);
-        let ends = &self.ends;
         let door = |door: &Option<Door>, seen| {
             door.as_ref().map(|door| SocketAddr::new(seen, door.port()))
         };
@@ -176,16 +181,6 @@ impl Holes {
             client: door(&client, ends.server_seen),
             server: door(&server, ends.client_seen),
         };
-        let mut pins = Vec::new();
-        for (door, peer, local) in [
-            (doors.client, ends.client, ends.client_local),
-            (doors.server, ends.server.ip(), ends.server_local),
-        ] {
-            if let (Some(router), Some(door)) = (&ends.router, door) {
-                let to = Some(SocketAddr::new(local, door.port())).filter(|to| *to != door);
-                pins.push(router.reserve(Pin { peer, door }, to).ok_or(Reason::DataListenFailed)?);
-            }
-        }
         self.pins.insert(id, pins);
         self.count();
         self.prepared.insert(id, Prepared { hole, client, server });
@@ -364,6 +359,30 @@ impl Ends {
             self.sparing.note(self.server);
         }
         connect
+    }
+
+    /// A port for the peer on a leg, and on a router the pin that leads there. A pin may still be there
+    /// from whoever had the port before: then it is another one.
+    fn lease(&self, leg: Leg) -> Result<(Lease, Option<Pinhole>), Reason> {
+        /// Each is free by chance; that so many are not is none.
+        const TRIES: usize = 8;
+        let (local, seen, peer) = match leg {
+            Leg::Client => (self.client_local, self.server_seen, self.client),
+            Leg::Server => (self.server_local, self.client_seen, self.server.ip()),
+        };
+        // Held, or they would be leased again.
+        let mut taken = Vec::new();
+        for _ in 0..TRIES {
+            let lease = self.ports.lease(local).map_err(|error| error.reason)?;
+            let Some(router) = &self.router else { return Ok((lease, None)) };
+            let door = SocketAddr::new(seen, lease.port());
+            let to = Some(SocketAddr::new(local, door.port())).filter(|to| *to != door);
+            match router.reserve(Pin { peer, door }, to) {
+                Some(pin) => return Ok((lease, Some(pin))),
+                None => taken.push(lease),
+            }
+        }
+        Err(Reason::DataListenFailed)
     }
 
     /// Connects to a peer that listens, which sees `seen`.

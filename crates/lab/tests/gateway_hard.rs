@@ -261,6 +261,25 @@ fn twenty_sessions_at_once_have_a_hole_each() {
     assert_eq!(stage.open("server-box"), 0);
 }
 
+/// A pin that is used or gone is not deleted once more: undoing that takes the kernel tens of
+/// milliseconds, in which every session waits.
+#[test]
+fn a_transfer_through_the_kernel_costs_no_transaction_that_fails() {
+    let Some(stage) = Stage::set("routed/nat", "server-box", SERVER, 21) else { return };
+    let (mut client, mut server) = stage.session();
+    let (behind, begun) = (stage.behind(), clock::now());
+    for _ in 0..100 {
+        let door = client.dials(&mut server, &behind);
+        let data = connect(stage.node("client"), door, PATIENCE).unwrap();
+        carries(data, behind.accept().unwrap().0);
+        client.asks(&mut server, "STOR a", "226 done");
+    }
+    let log = std::fs::read_to_string(stage.work.path().join("log")).unwrap();
+    let took = clock::now().since(begun);
+    assert!(took < Duration::from_millis(1500), "{took:?} for 100 transfers: {log}");
+    assert_eq!(stage.open("server-box"), 0);
+}
+
 #[test]
 fn one_client_has_as_many_sessions_as_it_may_and_their_places_return() {
     let seat = [CLIENT, &["--max-sessions-per-ip", "2"]].concat();

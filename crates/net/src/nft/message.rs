@@ -138,6 +138,27 @@ impl Netlink {
         }
     }
 
+    /// Whether the element is there that a deletion names. A batch that fails is undone, for which the
+    /// kernel takes tens of milliseconds: who does not know asks before.
+    pub(crate) fn has(&mut self, element: &Attributes) -> bool {
+        const GET_ELEMENT: u16 = 13;
+        let found = self.ask((SUBSYSTEM << 8) | GET_ELEMENT, 0, INET, element);
+        found.is_ok_and(|found| !found.is_empty())
+    }
+
+    /// Deletes what is there of these elements.
+    pub(crate) fn delete(&mut self, elements: impl IntoIterator<Item = (Verb, Attributes)>) {
+        let there = elements.into_iter().filter(|(_, element)| self.has(element));
+        let there: Vec<_> = there.collect();
+        if there.is_empty() || self.commit(&there).is_ok() {
+            return;
+        }
+        // One was used, or ran out, at this very moment; the others go.
+        for element in there {
+            let _gone: io::Result<()> = self.commit(&[element]);
+        }
+    }
+
     /// One message of any subsystem, and what comes back, from behind its header.
     pub(crate) fn ask(
         &mut self,

@@ -137,8 +137,7 @@ impl Router {
     pub fn disguise(&self, disguise: &Disguise) -> io::Result<()> {
         self.with(|state| {
             // One of the same ports may be left whose first packet never went out.
-            let _none: io::Result<()> =
-                state.netlink.commit(&[routing::take_off(&state.table, disguise)]);
+            state.netlink.delete([routing::take_off(&state.table, disguise)]);
             state.netlink.commit(&[routing::put_on(&state.table, disguise, FIRST_PACKET)])
         })
     }
@@ -283,10 +282,10 @@ impl Pinhole {
                 let opened = routing::open(&state.table, &pin, to, lifetime);
                 if is_new {
                     state.netlink.commit(&opened)?;
-                } else {
+                } else if state.netlink.has(&anew.1) {
                     let [pinned, gate] = opened;
                     let unpinned = routing::unpin(&state.table, &pin);
-                    // Nothing to shut: it was used. The batch is void as a whole.
+                    // If it was used at this very moment, the batch is void as a whole.
                     let _used: io::Result<()> =
                         state.netlink.commit(&[anew, unpinned, pinned, gate]);
                 }
@@ -319,8 +318,8 @@ impl Drop for Pinhole {
             let Some(master) = expected else { return };
             // What was used, or has run out, is not there.
             if is_mapped {
-                let _: io::Result<()> = state.netlink.commit(&[routing::shut(&state.table, &pin)]);
-                let _: io::Result<()> = state.netlink.commit(&[routing::unpin(&state.table, &pin)]);
+                let shut = routing::shut(&state.table, &pin);
+                state.netlink.delete([shut, routing::unpin(&state.table, &pin)]);
             }
             state.conntrack.unexpect((pin.peer, 0), pin.door);
             state.masters.free.push(master);
