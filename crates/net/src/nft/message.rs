@@ -5,6 +5,8 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::thread::park_timeout;
+use std::time::Duration;
 
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
@@ -101,6 +103,19 @@ impl Netlink {
 
     /// Carries out all of `messages` or none.
     pub(crate) fn commit(&mut self, messages: &[(Verb, Attributes)]) -> io::Result<()> {
+        /// The kernel's hash tables take nothing while they grow or shrink, for some microseconds.
+        const TRIES: u32 = 20;
+        const PAUSE: Duration = Duration::from_micros(100);
+        for _ in 1..TRIES {
+            match self.try_commit(messages) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => park_timeout(PAUSE),
+                done => return done,
+            }
+        }
+        self.try_commit(messages)
+    }
+
+    fn try_commit(&mut self, messages: &[(Verb, Attributes)]) -> io::Result<()> {
         let none = Attributes::new();
         let mut batch = Vec::new();
         self.sequence = self.sequence.wrapping_add(1);
