@@ -226,6 +226,7 @@ impl Relay {
         if block.code.class() != Class::Completion {
             self.close_hole(Some(Reason::ControlRefused));
             return match asked {
+                Asked::Active(_) if self.may_ask_otherwise() => self.instead_of_port(asked),
                 Asked::Active(_) => self.write(Leg::Client, block.bytes),
                 Asked::Pasv | Asked::Epsv => self.no_door(Reason::ControlRefused),
             };

@@ -236,7 +236,7 @@ impl Relay {
 
     /// Asks the server to listen, in the words of its family: an IPv4 server knows PASV for
     /// certain, EPSV perhaps.
-    fn ask_passive(&mut self, asked: Asked) {
+    pub(super) fn ask_passive(&mut self, asked: Asked) {
         let line: &[u8] = match self.ends.family(Leg::Server) {
             Family::V4 => b"PASV\r\n",
             Family::V6 => b"EPSV\r\n",

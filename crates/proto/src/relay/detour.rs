@@ -1,5 +1,5 @@
 //! The other mode where the asked one finds no way: a server that listens where nobody gets through may
-//! be able to connect.
+//! be able to connect, and one that will not connect to listen.
 //!
 //! Only [`Mode::Auto`] comes here. Who may come through a pinhole is decided as ever.
 
@@ -48,6 +48,18 @@ impl Relay {
         };
         let current = self.prepare(Hole { client, server: Side::Listens(found.target) });
         self.halt = Some(Halt::Announce(current, found));
+    }
+
+    /// Whether a server that refuses PORT may be asked to listen: nothing has been said behind PORT
+    /// that would be answered first.
+    pub(super) fn may_ask_otherwise(&self) -> bool {
+        self.policy.mode == Mode::Auto && self.pending.is_empty()
+    }
+
+    /// It is: it may not connect to anybody, or not to the address that the gateway has.
+    pub(super) fn instead_of_port(&mut self, asked: Asked) {
+        self.note(Note::why(Decision::Rewrite, "PORT", Reason::ControlRefused));
+        self.ask_passive(asked);
     }
 
     /// The driver has tried the server's port.

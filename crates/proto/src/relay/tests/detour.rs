@@ -95,3 +95,29 @@ fn the_end_of_the_session_while_a_port_is_tried_is_its_end() {
     rig.input(Input::Probed("203.0.113.10:50000".parse().unwrap(), Way::Closed));
     assert_eq!(rig.take(), "", "nobody asked");
 }
+
+#[test]
+fn a_server_that_refuses_port_is_asked_to_listen() {
+    for verb in ["PORT 192,168,0,107,156,65", "EPRT |1|192.168.0.107|40001|"] {
+        let mut rig = auto(Way::Known);
+        rig.client(&format!("{verb}\r\nRETR a\r\n"));
+        rig.take();
+        rig.server("500 not to you\r\n");
+        let seen = rig.take();
+        assert!(seen.ends_with("S PASV") && !seen.contains("C 500"), "{seen}");
+        rig.server(FAR);
+        let seen = rig.take();
+        assert!(seen.contains("Listens(192.168.0.107:40001), server: Listens(203.0.113.10:50000)"));
+        assert!(seen.contains("C 200") && seen.ends_with("S RETR a\nDial(HoleId(2))"), "{seen}");
+    }
+    // A server that will do neither is told of as one that has no way.
+    let mut rig = auto(Way::Known);
+    rig.client("PORT 192,168,0,107,156,65\r\n");
+    rig.server("500 no\r\n502 no\r\n");
+    let wire = rig.wire();
+    assert!(wire.contains("S PASV\nC 451"), "{wire}");
+    // Behind a NOOP that was said meanwhile the answer would come too late.
+    rig.client("PORT 192,168,0,107,156,65\r\nNOOP\r\n");
+    rig.server("500 no\r\n200 ok\r\n");
+    assert!(rig.wire().ends_with("C 500 no\nC 200 ok"));
+}
