@@ -339,6 +339,56 @@ fn killed_it_leaves_running_transfers_and_nothing_else() {
 }
 
 #[test]
+fn killed_it_leaves_a_translated_transfer_where_the_host_has_no_rules_until_that_ends() {
+    let Some(network) = network("routed/routed") else { return };
+    let node = |name: &str| network.node(name).unwrap();
+    let text = |node: &Node, command: &[&str]| {
+        let (program, arguments) = command.split_first().unwrap();
+        let output = node.output(Command::new(program).args(arguments)).unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let address = |name: &str, interface: &str| -> IpAddr {
+        let told = text(node(name), &["ip", "-4", "-o", "addr", "show", "dev", interface]);
+        told.split([' ', '/']).find_map(|word| word.parse().ok()).unwrap()
+    };
+    let at = network.topology.dialled(Family::V4);
+    let own = ["--seat", "server", "--wan", "wan", "--server", &format!("{at}:21")];
+    let work = TempDir::new().unwrap();
+    let gateway = boxed::start(&network, "server-box", &own, &work);
+    let listen = |port: u16| node("server").inside(|| TcpListener::bind(("0.0.0.0", port)));
+    let (control, behind) = (listen(21).unwrap().unwrap(), listen(0).unwrap().unwrap());
+    let to = SocketAddr::new(address("server-box", "wan"), 21);
+    let mut client = End::new(connect(node("client"), to, PATIENCE).unwrap());
+    let mut server = End::new(control.accept().unwrap().0);
+    server.says("220 ready");
+    client.hears("220");
+    client.says("USER ann");
+    server.hears("USER");
+    server.says("230 in");
+    client.hears("230");
+    client.says("EPSV");
+    server.hears("EPSV");
+    server.says(&format!("229 (|||{}|)", behind.local_addr().unwrap().port()));
+    let told = client.hears("229");
+    let port = told.split('|').nth(3).unwrap().parse().unwrap();
+    let mut data = connect(node("client"), (to.ip(), port).into(), PATIENCE).unwrap();
+    let mut arrived = behind.accept().unwrap().0;
+    boxed::signal(&gateway, Signal::KILL);
+    let rules = || boxed::rules(node("server-box"));
+    assert!(wait_for(|| !rules().contains("twoport-gateway")));
+    let sending =
+        std::thread::spawn(move || data.write_all(&vec![2; 3_000_000]).map(|()| drop(data)));
+    let mut got = Vec::new();
+    arrived.set_read_timeout(Some(PATIENCE)).unwrap();
+    arrived.read_to_end(&mut got).unwrap();
+    assert_eq!(got.len(), 3_000_000);
+    sending.join().unwrap().unwrap();
+    drop(arrived);
+    assert!(wait_for(|| rules().trim().is_empty()), "{}", rules());
+    drop((client, server));
+}
+
+#[test]
 fn stopped_it_takes_everything_back() {
     let Some(stage) = Stage::set("routed/routed", CLIENT, "client-box") else { return };
     let rules = stage.rules("client-box");

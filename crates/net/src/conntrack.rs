@@ -4,7 +4,7 @@
 //! It translates nothing: that is for [`nft`](crate::nft). (`linux/netfilter/nfnetlink_conntrack.h`)
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 
 use twoport_proto::pcp::filter::Filter;
 
@@ -48,6 +48,33 @@ impl Conntrack {
                 self.unexpect((peer.ip(), peer.port()), door);
             }
         }
+    }
+
+    /// Whether a connection of TCP between other hosts is up and translated.
+    pub(crate) fn translates(&mut self) -> io::Result<bool> {
+        const ORIGINAL: u16 = 1;
+        const REPLY: u16 = 2;
+        const STATUS: u16 = 3;
+        /// `IPS_SRC_NAT` and `IPS_DST_NAT`.
+        const TRANSLATED: u32 = 0x30;
+        const PROTOCOL: u16 = 4;
+        const TCP: u16 = 1;
+        const STATE: u16 = 1;
+        /// From the first SYN to the second FIN (`TCP_CONNTRACK_SYN_SENT` to `LAST_ACK`).
+        const UP: std::ops::RangeInclusive<u8> = 1..=6;
+        let is_translated = |connection: &[u8]| {
+            let status = find(connection, STATUS)?.first_chunk()?;
+            let state = find(find(find(connection, PROTOCOL)?, TCP)?, STATE)?.first()?;
+            let (from, _) = ends_of(find(connection, ORIGINAL)?)?;
+            let (to, _) = ends_of(find(connection, REPLY)?)?;
+            let is_own = |end: SocketAddr| UdpSocket::bind((end.ip(), 0)).is_ok();
+            if is_own(from) || is_own(to) {
+                return None;
+            }
+            Some(u32::from_be_bytes(*status) & TRANSLATED != 0 && UP.contains(state))
+        };
+        let connections = self.0.list_of(CONNECTION_GET)?;
+        Ok(connections.iter().any(|(_, connection)| is_translated(connection) == Some(true)))
     }
 
     /// A connection to `door` is related to that between `ends`, which has a helper: one of those of

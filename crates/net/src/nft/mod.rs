@@ -10,6 +10,7 @@
 mod forward;
 mod masters;
 pub(crate) mod message;
+mod remains;
 mod router;
 mod routing;
 mod rules;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use message::Netlink;
 
 pub use forward::Outbound;
+pub use remains::clear_away;
 pub use router::{Disguise, EXPECTED, Interception, Pin, Pinhole, Router};
 
 /// A range of ports that is closed as long as this or a clone of it lives.

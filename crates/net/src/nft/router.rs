@@ -22,7 +22,7 @@ use super::routing;
 use crate::conntrack::Conntrack;
 
 /// The table that is left where the host has no chain of NAT of its own.
-const ANCHOR: &str = "twoport-anchor";
+pub(super) const ANCHOR: &str = "twoport-anchor";
 
 /// How long the kernel expects a connection. Origin: its FTP helper's 300 s.
 pub const EXPECTED: Duration = Duration::from_secs(300);

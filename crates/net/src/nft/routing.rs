@@ -120,11 +120,16 @@ pub(super) fn chain(
     (Verb::NewChain, chain.number(5, 1).text(7, kind))
 }
 
-/// An empty chain of NAT that nobody owns: as long as one is there, the kernel goes on translating
-/// connections whose rules are gone.
-pub(super) fn anchor(name: &str) -> [(Verb, Attributes); 2] {
+/// A chain of NAT that nobody owns: as long as one is there, the kernel goes on translating connections
+/// whose rules are gone. Its one rule does nothing but ask for a connection's state: without any such
+/// rule the kernel would not even follow connections.
+pub(super) fn anchor(name: &str) -> [(Verb, Attributes); 3] {
+    const CT_STATE: u32 = 0;
+    const INVALID: u32 = 1;
     let table = (Verb::NewTable, Attributes::new().text(1, name).number(2, 0));
-    [table, chain(name, "prerouting", "nat", (0, BEFORE))]
+    let state = expression("ct", &Attributes::new().number(1, FIRST).number(2, CT_STATE));
+    let asks = rule(name, "prerouting", &[state, equal(&INVALID.to_ne_bytes())]);
+    [table, chain(name, "prerouting", "nat", (0, BEFORE)), asks]
 }
 
 /// Its end.

@@ -651,7 +651,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         short: None,
         takes: Takes::Word(&["same", "auto", "passive", "active"]),
         about: "Who connects to whom on the server's side [default: same]",
-        details: "passive: the server listens, whatever the client asked; active: the server connects. same is as the client asks, and so is auto, but where nobody gets to the port at which the server listens: there it connects.",
+        details: "passive: the server listens, whatever the client asked; active: the server connects. same is as the client asks, and so is auto, but where nobody gets to the port at which the server listens: there it connects, and where it refuses PORT it listens.",
     },
     Flag {
         of: &["gateway"],

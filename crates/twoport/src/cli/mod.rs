@@ -133,6 +133,7 @@ fn gateway() -> Command {
     flags::with_flags(command, "gateway")
         .disable_help_subcommand(true)
         .subcommand(flags::with_flags(status, "gateway status"))
+        .subcommand(Command::new("tidy").hide(true))
 }
 
 /// How URLs are written: part of the help of every command of the client.

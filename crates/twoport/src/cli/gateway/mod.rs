@@ -5,6 +5,7 @@
 mod config;
 pub(crate) mod file;
 mod metrics;
+mod remains;
 mod rules;
 mod scan;
 mod seats;
@@ -42,6 +43,9 @@ struct Source {
 pub(crate) fn run(matches: &ArgMatches) -> Outcome {
     if let Some(("status", matches)) = matches.subcommand() {
         return status::run(matches);
+    }
+    if matches.subcommand_matches("tidy").is_some() {
+        return remains::run();
     }
     let source = Source { words: Words::of(matches), file: matches.get_one("config").cloned() };
     let (configs, in_file) = source.resolve().map_err(|problems| refused(&problems))?;
@@ -106,11 +110,13 @@ async fn relay(source: Source, configs: Vec<Config>) -> Outcome {
     let servers = configs.iter().flat_map(|config| &config.servers);
     let servers: Vec<String> = servers.map(|server| server.at.clone()).collect();
     let pages: Vec<_> = configs.iter().filter_map(|config| config.metrics).collect();
+    let is_router = configs.iter().any(|config| config.seat.rules().is_some());
     let mut gateways = Vec::new();
     for config in configs {
         let gateway = Gateway::bind(config, board.clone());
         gateways.push(gateway.map_err(|error| Failure::here(error.to_string()))?);
     }
+    let heir = remains::Heir::wait(is_router);
     let signals = Signals::new()
         .map_err(|error| Failure::here(format!("the system gives no signals: {error}")))?;
     let metered = metrics::answer(pages.into_iter(), &board).await;
@@ -130,6 +136,7 @@ async fn relay(source: Source, configs: Vec<Config>) -> Outcome {
     tracing::info!(target: "twoport", listen, servers, "ready");
     status::answer(board);
     seats.obey(signals, Arc::new(source)).await;
+    heir.dismiss();
     tracing::info!(target: "twoport", "stopped");
     Ok(Exit::Done)
 }
