@@ -173,7 +173,7 @@ impl World {
         reply.encode(&mut wire);
         let lines: Vec<&[u8]> =
             wire.strip_suffix(b"\r\n").unwrap().split(|b| *b == b'\n').collect();
-        assert_eq!(lines.len(), reply.lines.len());
+        assert_eq!(lines.len(), reply.lines().len());
         let code = reply.code.to_string();
         let own = |line: &&[u8]| line.starts_with(b" ") || line.starts_with(code.as_bytes());
         assert!(lines.iter().all(own));

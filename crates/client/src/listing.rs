@@ -77,8 +77,8 @@ impl Session {
         let here = || FtpPath::from(&b"."[..]);
         let place = path.map_or_else(here, harmless);
         let read = |source, reply: Reply| {
-            let inner = reply.lines.len().saturating_sub(1);
-            let lines = reply.lines.get(1..inner).unwrap_or_default();
+            let inner = reply.lines().len().saturating_sub(2);
+            let lines: Vec<&[u8]> = reply.lines().skip(1).take(inner).collect();
             let mut listing = parse(source, &lines.join(&b'\n'));
             // A reply's own prose is no entry that could not be read.
             listing.raw.clear();
@@ -163,7 +163,11 @@ impl Session {
 
 /// A name that begins like an option of `ls` would be taken for one.
 fn harmless(path: &FtpPath) -> FtpPath {
-    if path.0.starts_with(b"-") { FtpPath([b"./", &path.0[..]].concat()) } else { path.clone() }
+    if path.0.starts_with(b"-") {
+        FtpPath([b"./", &path.0[..]].concat().into())
+    } else {
+        path.clone()
+    }
 }
 
 fn parse(source: Source, bytes: &[u8]) -> Listing {

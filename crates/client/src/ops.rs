@@ -111,7 +111,7 @@ impl Session {
     /// The control connection failed.
     pub async fn directory(&mut self) -> Result<Option<FtpPath>, Error> {
         let reply = self.command(&Command::Pwd).await?;
-        let path = reply.lines.first().and_then(|line| unquote(line)).map(FtpPath);
+        let path = reply.lines().next().and_then(unquote).map(|path| FtpPath(path.into()));
         Ok(path.filter(|_| reply.code == Code::PATH))
     }
 
@@ -153,7 +153,7 @@ mod tests {
     fn names_are_joined_with_one_slash() {
         for (directory, joined) in [("", "a"), ("pub", "pub/a"), ("pub/", "pub/a"), ("/", "/a")] {
             let directory = FtpPath::from(directory.as_bytes());
-            assert_eq!(join(&directory, b"a").0, joined.as_bytes());
+            assert_eq!(*join(&directory, b"a").0, *joined.as_bytes());
         }
     }
 }

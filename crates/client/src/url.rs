@@ -90,7 +90,7 @@ impl Url {
         };
         let (host, port) = host_and_port(place, scheme)?;
         let (path, representation) = typed(path)?;
-        let path = FtpPath(decode(path)?);
+        let path = FtpPath(decode(path)?.into());
         Ok(Self { scheme, host, port, credentials: user, path, representation })
     }
 

@@ -188,16 +188,15 @@ impl Wire {
     }
 
     /// Some servers repeat a wrong password in their refusal.
-    fn without_secret(&self, mut reply: Reply) -> Reply {
+    fn without_secret(&self, reply: Reply) -> Reply {
         if self.secret.is_empty() {
             return reply;
         }
-        for line in &mut reply.lines {
+        reply.edited(|line| {
             while let Some(at) = find(line, &self.secret) {
                 line.splice(at..at + self.secret.len(), *b"***");
             }
-        }
-        reply
+        })
     }
 }
 

@@ -165,7 +165,7 @@ async fn our_client_moves_files_while_others_log_in() {
                     let url = Url::parse(&site.url(scheme)).unwrap();
                     let mut session = Session::connect(&url, config).await.unwrap();
                     for _ in 0..10 {
-                        let there = FtpPath(b"there".to_vec());
+                        let there = FtpPath(b"there".into());
                         session.put(&here, &there, &PutOptions::default()).await.unwrap();
                         assert!(same(&site.root.path().join("there")));
                         session.get(&there, &back, &GetOptions::default()).await.unwrap();

@@ -143,7 +143,7 @@ fn by_others(server: &Server, gateway: SocketAddr, authority: Option<&str>) {
             let (user, password) = (server.user, server.password);
             let site = Site { address: gateway, user, password, mode, tls };
             let stored = format!("{name}-{}", mode.word());
-            let remote = String::from_utf8(server.path(&stored).0).unwrap();
+            let remote = String::from_utf8(server.path(&stored).0.into_vec()).unwrap();
             let up = client.run(&site, "put", &[&file("up"), &remote]).unwrap();
             assert!(matches!(up, Foreigner::Done(_)), "{name} {mode:?}: {up:?}");
             assert_eq!(fs::read(server.root().join(&stored)).unwrap(), content, "{stored}");
@@ -273,8 +273,11 @@ async fn a_stranger_a_second_visitor_and_a_web_page_get_nothing() {
     stranger.bind("127.0.0.9:0".parse().unwrap()).unwrap();
     let mut stranger = stranger.connect((HOST, port).into()).await.unwrap();
     let mut data = TcpStream::connect((HOST, port)).await.unwrap();
-    wire.ask(&format!("RETR {}\r\n", String::from_utf8(server.path("secret").0).unwrap()), "150")
-        .await;
+    wire.ask(
+        &format!("RETR {}\r\n", String::from_utf8(server.path("secret").0.into_vec()).unwrap()),
+        "150",
+    )
+    .await;
     let (mut stolen, mut content) = (Vec::new(), Vec::new());
     data.read_to_end(&mut content).await.unwrap();
     // How it is closed is no matter: nothing was read.

@@ -75,7 +75,7 @@ fn the_server_is_in_the_name() {
     let Some(server) = server() else { return };
     let gateway = gateway("47500-47549", &[]);
     let (host, port) = (at(&gateway).ip(), at(&gateway).port());
-    let remote = String::from_utf8(server.path("a").0).unwrap();
+    let remote = String::from_utf8(server.path("a").0.into_vec()).unwrap();
     for mode in ["on", "off"] {
         let settings = format!("set ftp:passive-mode {mode}; set ftp:proxy ftp://{host}:{port};");
         assert_got(lftp(&settings, &server, &format!("cat {remote}")).as_ref(), &gateway);
@@ -118,7 +118,7 @@ fn who_has_an_account_logs_in_to_the_gateway_first() {
     account(&file, "gate", &[]).unwrap();
     let gateway = gateway("47550-47579", &["--account-file", file.to_str().unwrap()]);
     let (host, port) = (at(&gateway).ip(), at(&gateway).port());
-    let remote = String::from_utf8(server.path("a").0).unwrap();
+    let remote = String::from_utf8(server.path("a").0.into_vec()).unwrap();
     for style in ["user", "open"] {
         let settings = format!(
             "set ftp:proxy-auth-type {style}; set ftp:proxy ftp://gate:secret@{host}:{port};"

@@ -57,7 +57,7 @@ fn both_ways(server: &Server, fronts: &Fronts, more: &[&str]) {
     for (number, way) in ways.iter().enumerate() {
         for mode in ["--ftp-pasv", "--disable-epsv"] {
             let name = format!("by{number}{mode}");
-            let remote = String::from_utf8(server.path(&name).0).unwrap();
+            let remote = String::from_utf8(server.path(&name).0.into_vec()).unwrap();
             let url = format!("ftp://{}/{remote}", server.address);
             let mut arguments = way.to_vec();
             if number == 2 {
@@ -144,7 +144,7 @@ fn nothing_else_comes_through() {
     client.asks(&format!("USER {}", server.user), "331");
     client.asks(&format!("PASS {}", server.password), "230");
     assert_eq!(ask(fronts.socks, closed).1, 2, "nothing is announced yet");
-    let remote = String::from_utf8(server.path("a").0).unwrap();
+    let remote = String::from_utf8(server.path("a").0.into_vec()).unwrap();
     for _ in 0..2 {
         let door = client.epsv();
         assert_eq!(ask_from("127.0.0.9", fronts.socks, door).1, 2, "it is another's");
@@ -184,7 +184,7 @@ fn accounts_are_asked_for_by_both() {
     account(&file, "gate", &[]).unwrap();
     let accounts = ["--account-file", file.to_str().unwrap()];
     let fronts = Fronts::start("127.0.0.0/8:1024-65535", &accounts);
-    let remote = String::from_utf8(server.path("a").0).unwrap();
+    let remote = String::from_utf8(server.path("a").0.into_vec()).unwrap();
     let url = format!("ftp://{}/{remote}", server.address);
     let (socks, http) = (fronts.socks.to_string(), format!("http://{}", fronts.http));
     for (login, is_right) in [("gate:secret", true), ("gate:wrong", false), ("", false)] {

@@ -92,7 +92,7 @@ fn by_others(server: &Server, gateway: SocketAddr) {
                 tls: None,
             };
             let stored = format!("{name}-{}", mode.word());
-            let remote = String::from_utf8(server.path(&stored).0).unwrap();
+            let remote = String::from_utf8(server.path(&stored).0.into_vec()).unwrap();
             let up = client.run(&site, "put", &[&file("up"), &remote]).unwrap();
             if matches!(up, Outcome::Unsupported) {
                 continue;

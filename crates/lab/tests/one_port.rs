@@ -72,7 +72,7 @@ async fn transfers(site: Arc<Site>, url: String, number: usize, count: usize) {
         let (here, back) =
             (site.work.path().join(&name), site.work.path().join(format!("{name}b")));
         std::fs::write(&here, &content).unwrap();
-        let there = FtpPath(name.clone().into_bytes());
+        let there = FtpPath(name.as_str().into());
         session.put(&here, &there, &PutOptions::default()).await.unwrap();
         assert_eq!(std::fs::read(site.root.path().join(&name)).unwrap(), content, "{name}");
         session.get(&there, &back, &GetOptions::default()).await.unwrap();

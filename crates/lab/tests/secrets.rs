@@ -158,14 +158,14 @@ impl Site {
         let tls = Tls { trust, versions, ..Tls::default() };
         let config = Config { tls, ..Config::default().with_timeout(Duration::from_secs(20)) };
         let mut session = Session::connect(&Url::parse(&url).unwrap(), config).await.unwrap();
-        let (here, there) = (self.work.path().join("here"), FtpPath(b"there".to_vec()));
+        let (here, there) = (self.work.path().join("here"), FtpPath(b"there".into()));
         std::fs::write(&here, b"content").unwrap();
         if !self.work.path().join("root/there").exists() {
             session.put(&here, &there, &PutOptions::default()).await.unwrap();
         }
         let back = self.work.path().join(format!("{versions:?}"));
         session.get(&there, &back, &GetOptions::default()).await.unwrap();
-        let missing = FtpPath(b"missing".to_vec());
+        let missing = FtpPath(b"missing".into());
         session.get(&missing, &back, &GetOptions::default()).await.unwrap_err();
         session.list(None).await.unwrap();
         // A log-in that fails is told with its reason, and without the password.

@@ -12,7 +12,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::RecvFlags;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
 use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
@@ -172,9 +173,17 @@ impl ControlStream {
     /// # Errors
     /// What the system or TLS says.
     pub async fn read(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        self.read_into(|came| bytes.extend_from_slice(came)).await
+    }
+
+    /// The same, shown to `take` where it stands.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub async fn read_into(&mut self, take: impl FnOnce(&[u8])) -> io::Result<usize> {
         match self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)? {
-            Stream::Plain(tcp) => read_plain(tcp, bytes).await,
-            Stream::Tls(tls) => read_tls(tls, bytes).await,
+            Stream::Plain(tcp) => read_plain(tcp, take).await,
+            Stream::Tls(tls) => read_tls(tls, take).await,
         }
     }
 
@@ -223,6 +232,19 @@ impl ControlStream {
         let socket = self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         socket.write_all(bytes).await?;
         socket.flush().await
+    }
+
+    /// Writes what the kernel takes at once; nothing under TLS. The kernel itself is asked: the
+    /// runtime does not know yet that a connection just accepted can be written to.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(Stream::Plain(tcp)) = &self.socket else { return Ok(0) };
+        match rustix::net::send(tcp, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+            sent => Ok(sent?),
+        }
     }
 
     /// Queues another TLS ticket of the session, which goes out with what is written next.
@@ -284,19 +306,19 @@ impl Outlook {
 fn has_news(socket: impl AsFd) -> bool {
     let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
     let peeked = rustix::net::recv(socket, &mut [0_u8; 1], flags);
-    !matches!(peeked, Err(rustix::io::Errno::AGAIN))
+    !matches!(peeked, Err(Errno::AGAIN))
 }
 
 /// Reads until the kernel says that there is no more: it ends a read before an urgent byte (the
 /// Synch of ABOR), and the runtime takes a short read for the last one.
-async fn read_plain(tcp: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
+async fn read_plain(tcp: &TcpStream, take: impl FnOnce(&[u8])) -> io::Result<usize> {
     loop {
         // The future of `readable` is five times as large, and idle sessions hold it.
         poll_fn(|cx| tcp.poll_read_ready(cx)).await?;
         let mut space = [0; READ];
         match tcp.try_read(&mut space) {
             Ok(length) => {
-                bytes.extend_from_slice(space.get(..length).unwrap_or_default());
+                take(space.get(..length).unwrap_or_default());
                 return Ok(length);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -305,13 +327,16 @@ async fn read_plain(tcp: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<usize> {
     }
 }
 
-async fn read_tls(tls: &mut TlsStream<Io>, bytes: &mut Vec<u8>) -> io::Result<usize> {
+async fn read_tls(tls: &mut TlsStream<Io>, take: impl FnOnce(&[u8])) -> io::Result<usize> {
+    let mut take = Some(take);
     poll_fn(|cx| {
         let mut space = [0; READ];
         let mut buffer = ReadBuf::new(&mut space);
         match Pin::new(&mut *tls).poll_read(cx, &mut buffer) {
             Poll::Ready(Ok(())) => {
-                bytes.extend_from_slice(buffer.filled());
+                if let Some(take) = take.take() {
+                    take(buffer.filled());
+                }
                 Poll::Ready(Ok(buffer.filled().len()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),

@@ -138,7 +138,7 @@ impl Driven {
     }
 
     fn say(&mut self, line: &str) {
-        self.give(Input::Line(line.as_bytes().to_vec()));
+        self.give(Input::Line(line.into()));
     }
 
     fn log_in(&mut self) {

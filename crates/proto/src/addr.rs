@@ -7,6 +7,7 @@ use alloc::string::String;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use core::ops::Range;
 
+use crate::reply::Text;
 use crate::time::decimal;
 
 /// An address family as RFC 2428 numbers it.
@@ -157,14 +158,15 @@ pub fn format_eprt(address: SocketAddr) -> String {
 
 /// Writes the text of a 227 reply in the one wording that the boxes in the network know.
 #[must_use]
-pub fn format_227(address: SocketAddrV4) -> String {
-    alloc::format!("Entering Passive Mode ({}).", format_port(address))
+pub fn format_227(address: SocketAddrV4) -> Text {
+    let ([a, b, c, d], [high, low]) = (address.ip().octets(), address.port().to_be_bytes());
+    format_args!("Entering Passive Mode ({a},{b},{c},{d},{high},{low}).").into()
 }
 
 /// Writes the text of a 229 reply in the one wording that the boxes in the network know.
 #[must_use]
-pub fn format_229(port: u16) -> String {
-    alloc::format!("Entering Extended Passive Mode (|||{port}|)")
+pub fn format_229(port: u16) -> Text {
+    format_args!("Entering Extended Passive Mode (|||{port}|)").into()
 }
 
 /// RFC 2428 §2: any printable character may delimit, a digit would be ambiguous.
@@ -303,7 +305,7 @@ mod tests {
     #[test]
     fn what_is_written_is_what_helpers_look_for() {
         let address: SocketAddrV4 = "10.0.0.1:50021".parse().unwrap();
-        assert_eq!(format_227(address), "Entering Passive Mode (10,0,0,1,195,101).");
-        assert_eq!(format_229(50021), "Entering Extended Passive Mode (|||50021|)");
+        assert_eq!(*format_227(address), *b"Entering Passive Mode (10,0,0,1,195,101).");
+        assert_eq!(*format_229(50021), *b"Entering Extended Passive Mode (|||50021|)");
     }
 }

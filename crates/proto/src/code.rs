@@ -153,6 +153,13 @@ impl Code {
         self.0
     }
 
+    /// The three digits as they go over the wire.
+    #[must_use]
+    pub fn digits(self) -> [u8; 3] {
+        // 599 at most: each is one digit.
+        [self.0 / 100, self.0 / 10 % 10, self.0 % 10].map(|digit| b'0' + digit.to_le_bytes()[0])
+    }
+
     /// What the first digit says.
     #[must_use]
     pub const fn class(self) -> Class {
@@ -192,6 +199,7 @@ mod tests {
     fn reads_three_digits_and_nothing_else() {
         assert_eq!(Code::parse(*b"226"), Some(Code::TRANSFER_COMPLETE));
         assert_eq!(Code::parse(*b"633").map(Code::number), Some(533));
+        assert_eq!(Code::DATA_SECURITY.digits(), *b"522");
         for bad in [*b"026", *b"726", *b"2 6", *b"22x"] {
             assert_eq!(Code::parse(bad), None);
         }

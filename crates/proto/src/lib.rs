@@ -28,6 +28,7 @@ pub mod relay;
 pub mod reply;
 pub mod scope;
 pub mod server;
+pub mod short;
 pub mod stun;
 pub mod text;
 pub mod time;

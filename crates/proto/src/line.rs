@@ -20,7 +20,7 @@ pub enum LineError {
 /// Collects bytes and hands out lines without their end.
 ///
 /// Feed bytes with [`push`](Self::push), then call [`next_line`](Self::next_line) until it gives
-/// `None`. Holds no memory between lines once drained.
+/// `None`. The memory between lines can be had back, and lent anew: [`lend`](Self::lend).
 #[derive(Debug)]
 pub struct LineReader {
     buffer: Vec<u8>,
@@ -89,32 +89,30 @@ impl LineReader {
     }
 
     /// The next whole line, or why one was dropped; `None` until more bytes come.
-    pub fn next_line(&mut self) -> Option<Result<Vec<u8>, LineError>> {
-        loop {
+    pub fn next_line(&mut self) -> Option<Result<&[u8], LineError>> {
+        let (start, end) = loop {
             let fresh = self.buffer.get(self.scanned..).unwrap_or_default();
             let Some(length) = fresh.iter().position(|&b| b == b'\n') else {
-                return self.without_end();
+                return self.without_end().map(Err);
             };
-            let end = self.scanned + length;
-            let line = self.buffer.get(self.read..end).unwrap_or_default();
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            let taken = match () {
-                () if self.skipping => None,
-                () if line.len() > self.limit => Some(Err(LineError::TooLong)),
-                () if line.contains(&0) => Some(Err(LineError::Nul)),
-                () => Some(Ok(line.to_vec())),
-            };
-            self.skipping = false;
-            self.read = end + 1;
+            let line = (self.read, self.scanned + length);
+            self.read = line.1 + 1;
             self.scanned = self.read;
-            if taken.is_some() {
-                return taken;
+            if !core::mem::take(&mut self.skipping) {
+                break line;
             }
-        }
+        };
+        let line = self.buffer.get(start..end).unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        Some(match () {
+            () if line.len() > self.limit => Err(LineError::TooLong),
+            () if line.contains(&0) => Err(LineError::Nul),
+            () => Ok(line),
+        })
     }
 
     /// No end of line is buffered: keep the beginning, or report and skip a line beyond the limit.
-    fn without_end(&mut self) -> Option<Result<Vec<u8>, LineError>> {
+    fn without_end(&mut self) -> Option<LineError> {
         self.scanned = self.buffer.len();
         let waiting = self.buffer.len() - self.read;
         // One byte more than the limit may be the CR of the end.
@@ -122,7 +120,7 @@ impl LineReader {
         let report = too_long && !self.skipping;
         if too_long || self.skipping || waiting == 0 {
             self.skipping |= too_long;
-            self.buffer = Vec::new();
+            self.buffer.clear();
             self.read = 0;
             self.scanned = 0;
         } else if self.read > 0 {
@@ -130,7 +128,25 @@ impl LineReader {
             self.read = 0;
             self.scanned = self.buffer.len();
         }
-        report.then_some(Err(LineError::TooLong))
+        report.then_some(LineError::TooLong)
+    }
+
+    /// Memory for the lines to come, if it has none: it need not be empty.
+    pub fn lend(&mut self, memory: impl FnOnce() -> Vec<u8>) {
+        if self.buffer.capacity() == 0 {
+            self.buffer = memory();
+            self.buffer.clear();
+        }
+    }
+
+    /// The memory, while no bytes wait in it: who reads seldom holds none.
+    pub fn release(&mut self) -> Vec<u8> {
+        if !self.is_empty() {
+            return Vec::new();
+        }
+        self.read = 0;
+        self.scanned = 0;
+        core::mem::take(&mut self.buffer)
     }
 
     /// Drops everything that is buffered. Called when TLS starts: bytes that came in clear behind
@@ -164,7 +180,7 @@ mod tests {
         for chunk in chunks {
             reader.push(chunk);
             while let Some(line) = reader.next_line() {
-                lines.push(line);
+                lines.push(line.map(<[u8]>::to_vec));
             }
         }
         lines
@@ -200,11 +216,18 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_when_drained() {
+    fn memory_is_lent_and_given_back_between_lines() {
         let mut reader = LineReader::new(16);
-        reader.push(b"NOOP\r\n");
-        assert_eq!(reader.next_line(), Some(ok(b"NOOP")));
+        reader.lend(|| vec![b'x'; 64]);
+        reader.push(b"NOOP\r\nN");
+        assert_eq!(reader.next_line(), Some(Ok(&b"NOOP"[..])));
         assert_eq!(reader.next_line(), None);
-        assert_eq!(reader.buffer.capacity(), 0);
+        assert_eq!(reader.release().capacity(), 0, "the beginning of a line waits in it");
+        reader.push(b"OOP\r\n");
+        assert_eq!(reader.next_line(), Some(Ok(&b"NOOP"[..])));
+        let memory = reader.release();
+        assert_eq!((memory.capacity(), reader.buffer.capacity()), (64, 0));
+        reader.push(b"SYST\r\n");
+        assert_eq!(reader.next_line(), Some(Ok(&b"SYST"[..])));
     }
 }

@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::short::Short;
 use crate::text::Escaped;
 
 /// The longest path a command may name. Origin: `PATH_MAX` of Linux.
@@ -14,16 +15,19 @@ pub const MAX_PATH: usize = 4096;
 /// The longest single name in a path. Origin: `NAME_MAX` of Linux.
 pub const MAX_NAME: usize = 255;
 
+/// The bytes of a path, most of them short. Origin: 64 bytes with their length, a cache line.
+pub type PathBytes = Short<55>;
+
 /// An absolute, normalised path below an account's root: `/` or `/a/b`, never `..`, `.` or `//`.
 ///
 /// The only way to make one is through [`VirtualPath::join`], so that one normaliser decides for
 /// all verbs (two that disagree are how roots are escaped: `CVE-2026-30914`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VirtualPath(Vec<u8>);
+pub struct VirtualPath(PathBytes);
 
 /// A path as a command's argument carries it: bytes, absolute or relative, nothing resolved.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct FtpPath(pub Vec<u8>);
+pub struct FtpPath(pub PathBytes);
 
 impl fmt::Debug for FtpPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,7 +37,7 @@ impl fmt::Debug for FtpPath {
 
 impl From<&[u8]> for FtpPath {
     fn from(bytes: &[u8]) -> Self {
-        Self(bytes.to_vec())
+        Self(bytes.into())
     }
 }
 
@@ -50,7 +54,7 @@ impl VirtualPath {
     /// The root of the account.
     #[must_use]
     pub fn root() -> Self {
-        Self(b"/".to_vec())
+        Self(b"/".into())
     }
 
     /// `argument` as the peer sent it, taken from this directory. `..` stops at the root; a single
@@ -132,15 +136,11 @@ impl VirtualPath {
     }
 
     /// Writes the path between quotes with its own quotes doubled, as 257 wants it (RFC 959 App. II).
-    pub fn quote(&self, out: &mut Vec<u8>) {
-        out.push(b'"');
-        for &byte in &self.0 {
-            if byte == b'"' {
-                out.push(b'"');
-            }
-            out.push(byte);
-        }
-        out.push(b'"');
+    pub fn quote(&self, out: &mut impl Extend<u8>) {
+        let doubled = |&byte: &u8| core::iter::repeat_n(byte, if byte == b'"' { 2 } else { 1 });
+        out.extend([b'"']);
+        out.extend(self.0.iter().flat_map(doubled));
+        out.extend([b'"']);
     }
 }
 

@@ -10,6 +10,7 @@ use twoport_proto::list::{facts, unix};
 use twoport_proto::path::VirtualPath;
 use twoport_proto::reason::Reason;
 use twoport_proto::server::{Job, ListTarget, Outcome, Upload};
+use twoport_proto::time::Timestamp;
 
 use crate::storage::{self, Kind, Medium, Source, StorageError};
 use crate::transfer::{Opened, Reading, Rows, Writing};
@@ -31,10 +32,21 @@ pub fn run(world: &World, job: Job) -> Answer {
     }
 }
 
-/// Runs a job where nothing may be waited for; `None` if it has to be.
+/// Runs a job where nothing may be waited for; `None` if it has to be, and where something is wrong,
+/// which is better found out and named in peace.
 #[must_use]
 pub fn at_once(world: &World, job: &Job) -> Option<Answer> {
+    let stat = |path, wanted| world.storage.stat_at_once(path).filter(|stat| stat.kind == wanted);
     let (outcome, opened) = match job {
+        Job::ChangeDirectory(path) => {
+            stat(path, Kind::Directory)?;
+            return Some((Outcome::Done, None));
+        }
+        Job::Size { path, ascii: false } => {
+            let size = stat(path, Kind::File)?.size;
+            return Some((Outcome::Number(size), None));
+        }
+        Job::Modified(path) => return Some((modified(&stat(path, Kind::File)?), None)),
         Job::OpenRead { path, offset, length, ascii } => {
             let source = world.storage.open_read_at_once(path, *offset)?;
             reading(source, *offset, *length, *ascii)
@@ -70,11 +82,7 @@ fn simple(world: &World, job: Job) -> Result<Outcome> {
         },
         Job::Size { path, ascii } => size(world, &path, ascii).map(Outcome::Number),
         Job::Modified(path) => match stat(world, &path)? {
-            // Some clients cannot read a fraction of a second.
-            stat if stat.kind == Kind::File => Ok(Outcome::Date(twoport_proto::time::Timestamp {
-                nanoseconds: 0,
-                ..stat.modified
-            })),
+            stat if stat.kind == Kind::File => Ok(modified(&stat)),
             _ => Err(Reason::NotRetrievable),
         },
         Job::SetModified(path, date) => done(storage.set_modified(&path, date)),
@@ -105,6 +113,11 @@ fn simple(world: &World, job: Job) -> Result<Outcome> {
         | Job::OpenWrite { .. }
         | Job::OpenList(_) => Err(Reason::LocalError),
     }
+}
+
+/// Some clients cannot read a fraction of a second.
+fn modified(stat: &storage::Stat) -> Outcome {
+    Outcome::Date(Timestamp { nanoseconds: 0, ..stat.modified })
 }
 
 fn stat(world: &World, path: &VirtualPath) -> Result<storage::Stat> {

@@ -7,15 +7,16 @@
 mod channel;
 mod control;
 pub(crate) mod source;
+mod spare;
+mod timer;
 mod way;
 mod work;
 
 use std::collections::VecDeque;
-use std::future::ready;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tokio::time::sleep_until;
 
 use twoport_net::clock;
 use twoport_net::control::ControlStream;
@@ -30,10 +31,11 @@ use twoport_proto::reason::Reason;
 use twoport_proto::server::{
     DataEvent, Decision, Effect, Grant, Input, Job, Note, Outcome, Policy, Session, Ticket,
 };
-use twoport_proto::time::Time;
 
 use self::channel::Channel;
 use self::control::Control;
+use self::spare::Bench;
+use self::timer::Timer;
 use self::work::{Finished, Moving, Phase, Slot};
 use crate::accounts::certificate::Shown;
 use crate::config::listener::Door;
@@ -71,6 +73,7 @@ pub(crate) struct Driver {
     transfer: Slot,
     moving: Moving,
     inputs: VecDeque<Input>,
+    timer: Timer,
     stop: watch::Receiver<Stop>,
     /// TLS with tickets of this session's own, once it is needed, and what is asked of data.
     tls: Option<(SessionTls, Reuse)>,
@@ -120,7 +123,9 @@ impl Driver {
             job: Slot::default(),
             transfer: Slot::default(),
             moving: Moving::default(),
-            inputs: VecDeque::new(),
+            // What is lent begins with the greeting.
+            inputs: VecDeque::with_capacity(1),
+            timer: Timer::default(),
             stop,
             tls: None,
             identity: None,
@@ -144,7 +149,7 @@ impl Driver {
             let input = match self.inputs.pop_front() {
                 Some(input) => input,
                 None => {
-                    self.inputs = VecDeque::new();
+                    self.idle();
                     self.wait().await
                 }
             };
@@ -189,7 +194,22 @@ impl Driver {
         error.reason
     }
 
+    /// Gives back the memory that is needed at work only.
+    fn idle(&mut self) {
+        if self.inputs.capacity() > 0 {
+            let (room, inputs) = (self.session.release(), std::mem::take(&mut self.inputs));
+            spare::keep_bench(Bench { room, inputs });
+        }
+    }
+
     fn give(&mut self, input: Input) {
+        if self.inputs.capacity() == 0 {
+            let Bench { room, mut inputs } = spare::bench();
+            // So that there is something to be given back.
+            inputs.reserve(1);
+            self.session.lend(room);
+            self.inputs = inputs;
+        }
         let now = clock::now();
         if matches!(input, Input::Line(_)) && self.session.is_transferring() {
             self.session.handle(now, Input::Progress(self.moving.progress.bytes()));
@@ -206,6 +226,7 @@ impl Driver {
                 return news;
             }
             let deadline = self.session.deadline();
+            let due = deadline.into_iter().chain(self.channel.kept_until()).min();
             let wants_lines = self.session.wants_lines();
             tokio::select! {
                 finished = self.transfer.finished() => {
@@ -228,7 +249,13 @@ impl Driver {
                         return Input::Done(ticket, Outcome::Failed(Reason::ControlLost));
                     }
                 }
-                () = reached(deadline) => return Input::Timer,
+                () = poll_fn(|cx| self.timer.poll_reached(due, cx)) => {
+                    let now = clock::now();
+                    self.channel.give_back(now);
+                    if deadline.is_some_and(|deadline| deadline <= now) {
+                        return Input::Timer;
+                    }
+                }
                 stop = stopping(&mut self.stop) => return match stop {
                     Stop::Now => Input::Terminate,
                     Stop::No | Stop::Gracefully => Input::Shutdown,
@@ -280,7 +307,16 @@ impl Driver {
         match (job, &self.world) {
             (Job::Identify { user, secured }, _) => self.identify(ticket, &user, secured),
             (Job::LogIn { user, password }, _) => {
-                self.job = work::log_in(ticket, Arc::clone(&self.serving), user, password);
+                match work::recalled(ticket, &self.serving, &user, &password) {
+                    Some(finished) => {
+                        let input = self.job_finished(finished);
+                        self.inputs.extend(input);
+                    }
+                    None => {
+                        let serving = Arc::clone(&self.serving);
+                        self.job = work::log_in(ticket, serving, user, password);
+                    }
+                }
             }
             (Job::Listen(_), _) => {
                 let (guard, tls) = (self.guard(), self.control.is_tls());
@@ -300,18 +336,15 @@ impl Driver {
                     let uploads = matches!(job, Job::OpenWrite { .. });
                     self.channel.verb(self.guard(), uploads);
                 }
-                let slot = match job::at_once(world, &job) {
-                    Some((outcome, opened)) => {
-                        Slot::new(ready(Finished::Job { ticket, outcome, opened }))
-                    }
-                    None => {
-                        let world = world.clone();
-                        Slot::blocking(move || {
-                            let (outcome, opened) = job::run(&world, job);
-                            Finished::Job { ticket, outcome, opened }
-                        })
-                    }
-                };
+                if let Some((outcome, opened)) = job::at_once(world, &job) {
+                    let input = self.finished(opens, Finished::Job { ticket, outcome, opened });
+                    return self.inputs.extend(input);
+                }
+                let world = world.clone();
+                let slot = Slot::blocking(move || {
+                    let (outcome, opened) = job::run(&world, job);
+                    Finished::Job { ticket, outcome, opened }
+                });
                 *if opens { &mut self.transfer } else { &mut self.job } = slot;
             }
             (_, None) => {
@@ -342,6 +375,10 @@ impl Driver {
             None => Outcome::Done,
         };
         self.inputs.push_back(Input::Done(ticket, outcome));
+    }
+
+    fn finished(&mut self, transfers: bool, finished: Finished) -> Option<Input> {
+        if transfers { self.transfer_finished(finished) } else { self.job_finished(finished) }
     }
 
     fn job_finished(&mut self, finished: Finished) -> Option<Input> {
@@ -485,13 +522,6 @@ async fn heard(control: &mut Control, wants_lines: bool) -> Option<Input> {
     None
 }
 
-async fn reached(deadline: Option<Time>) {
-    match deadline {
-        Some(deadline) => sleep_until(clock::instant(deadline)).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Ready each time the server goes a step nearer to its end.
 async fn stopping(stop: &mut watch::Receiver<Stop>) -> Stop {
     match stop.changed().await {
@@ -523,7 +553,6 @@ mod tests {
             ("read", output_of::<&mut Control, _>(Control::read)),
             ("flush", output_of::<&mut Control, _>(Control::flush)),
             ("stopping", output_of::<&mut watch::Receiver<Stop>, _>(stopping)),
-            ("reached", output_of(reached)),
             ("finished", output_of::<&mut Slot, _>(Slot::finished)),
             ("drain", output_of::<&mut Driver, _>(Driver::drain)),
             ("task", output_of(Driver::run)),

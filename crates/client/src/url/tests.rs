@@ -6,7 +6,7 @@ fn each_part_is_read_and_decoded() {
     assert_eq!((url.host(), url.port()), ("ftp.example.net", 2121));
     let credentials = url.credentials().unwrap();
     assert_eq!((&credentials.user[..], &credentials.password.0[..]), (&b"ann"[..], &b"secr@t"[..]));
-    assert_eq!(url.path().0, b"a b/c");
+    assert_eq!(*url.path().0, *b"a b/c");
     assert_eq!(url.file_name(), Some(&b"c"[..]));
     assert_eq!(url.representation(), Some(Representation::Ascii));
 }

@@ -42,7 +42,7 @@ fn commands(bytes: &[u8]) -> Step {
     reader.push(b"\r\n");
     while let Some(line) = reader.next_line() {
         let Ok(line) = line else { continue };
-        let Ok((_, command)) = Command::parse(&line) else { continue };
+        let Ok((_, command)) = Command::parse(line) else { continue };
         let mut encoded = Vec::new();
         let Ok(()) = command.encode(&mut encoded) else { continue };
         let line = encoded.strip_suffix(b"\r\n").ok_or("it is encoded without an end")?;
@@ -68,7 +68,7 @@ fn reply(wire: &Wire, block: &mut Vec<Vec<u8>>) -> Step {
     let mut lines = std::mem::take(block);
     lines.push(text);
     let mut bytes = Vec::new();
-    Reply { code, lines }.encode(&mut bytes);
+    Reply::heard(code, lines).encode(&mut bytes);
     let mut reader = ReplyReader::default();
     reader.set_grace(Duration::ZERO);
     reader.push(Time::ZERO, &bytes);

@@ -245,11 +245,12 @@ impl Machine {
     /// Hands over what the reader has; whoever asks for the state of a transfer is told how far it is.
     fn read_lines(&mut self) {
         while let Some(line) = self.reader.next_line() {
+            let line = line.map_or_else(Input::BadLine, |line| Input::Line(line.into()));
             let moved = self.moving.as_ref().map(|(_, moving)| moving.bytes());
             if let Some(bytes) = moved {
                 self.handle(Input::Progress(bytes));
             }
-            self.handle(line.map_or_else(Input::BadLine, Input::Line));
+            self.handle(line);
             if self.feed == Feed::Whole {
                 self.answer();
             }

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -380,9 +380,14 @@ impl Claim {
 
     /// What comes. Nothing is lost if the future is dropped.
     pub async fn came(&mut self) -> Came {
-        match self.came.recv().await {
-            Some(came) => came,
-            None => std::future::pending().await,
+        poll_fn(|cx| self.poll_came(cx)).await
+    }
+
+    /// The same, for who waits for more than one thing.
+    pub fn poll_came(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+        match self.came.poll_recv(cx) {
+            Poll::Ready(Some(came)) => Poll::Ready(came),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 

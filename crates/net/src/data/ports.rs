@@ -166,10 +166,10 @@ impl Lease {
     }
 
     /// The next connection, for who waits for more than one thing.
-    pub(super) fn poll_accept(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    ///
+    /// # Errors
+    /// As for [`accept`](Self::accept).
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.listener.poll_accept(cx).map_ok(|(stream, peer)| (stream, canonical(peer)))
     }
 

@@ -20,8 +20,8 @@ impl Features {
         if reply.code.class() != Class::Completion {
             return Self::default();
         }
-        let last = reply.lines.len().saturating_sub(1);
-        let body = reply.lines.iter().take(last).skip(1);
+        let last = reply.lines().len().saturating_sub(1);
+        let body = reply.lines().take(last).skip(1);
         let lines = body.map(|line| line.trim_ascii().to_vec());
         Self(lines.filter(|line| !line.is_empty()).collect())
     }
@@ -77,13 +77,13 @@ fn first_word(reply: &Reply) -> Option<&[u8]> {
     if reply.code != Code::FILE_STATUS {
         return None;
     }
-    let line = reply.lines.last()?;
+    let line = reply.lines().next_back()?;
     line.split(|b| *b == b' ').find(|word| !word.is_empty())
 }
 
 /// The length in a 150: `Opening data connection for a (123 bytes).`
 pub(super) fn length_in_150(reply: &Reply) -> Option<u64> {
-    let line = reply.lines.last()?;
+    let line = reply.lines().next_back()?;
     let open = line.iter().rposition(|&b| b == b'(')?;
     let inner = line.get(open + 1..)?;
     let digits = inner.iter().take_while(|b| b.is_ascii_digit()).count();
@@ -116,7 +116,7 @@ mod tests {
             assert_eq!(told.source_port(), port, "{line}");
         }
         for (code, lines) in [(Code::NOT_LOGGED_IN, vec![b"no".to_vec()]), (Code::STATUS, vec![])] {
-            assert_eq!(Features::read(&Reply { code, lines }), Features::default());
+            assert_eq!(Features::read(&Reply::heard(code, lines)), Features::default());
         }
     }
 

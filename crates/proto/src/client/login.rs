@@ -253,7 +253,7 @@ const TYPE_I: Command = Command::Type(Representation::Image);
 
 /// A 530 is not always a wrong password: the words tell more than the code.
 fn why(reply: &Reply) -> Reason {
-    let text: Vec<u8> = reply.lines.join(&b' ').to_ascii_lowercase();
+    let text = reply.lowercase();
     let says = |words: &[&[u8]]| {
         words.iter().any(|word| text.windows(word.len()).any(|window| window == *word))
     };

@@ -114,7 +114,9 @@ impl ReplyReader {
     /// A reply too long, or a peer that speaks another protocol: nothing sensible follows.
     pub fn next_reply(&mut self, now: Time, preliminary: bool) -> Option<Result<Reply, Reason>> {
         while let Some(line) = self.lines.next_line() {
-            let Ok(line) = line else { return Some(Err(Reason::ReplyTooLong)) };
+            let Ok(line) = line.map(<[u8]>::to_vec) else {
+                return Some(Err(Reason::ReplyTooLong));
+            };
             match self.line(line) {
                 None => {}
                 end => return end,
@@ -135,14 +137,14 @@ impl ReplyReader {
             block.held = None;
             return None;
         }
-        self.block.take().map(|block| Ok(Reply { code: held, lines: block.lines }))
+        self.block.take().map(|block| Ok(Reply::heard(held, block.lines)))
     }
 
     /// The peer closed: a line without its end is a line, and a doubtful end is the end.
     pub fn finish(&mut self, preliminary: bool) -> VecDeque<Reply> {
         let mut replies = VecDeque::new();
         self.lines.push(b"\n");
-        while let Some(Ok(line)) = self.lines.next_line() {
+        while let Some(Ok(line)) = self.lines.next_line().map(|line| line.map(<[u8]>::to_vec)) {
             if line.is_empty() && self.block.is_some() {
                 continue;
             }
@@ -151,7 +153,7 @@ impl ReplyReader {
         if let Some(Block { held: Some(code), lines, .. }) = self.block.take()
             && fits(code, preliminary)
         {
-            replies.push_back(Reply { code, lines });
+            replies.push_back(Reply::heard(code, lines));
         }
         replies
     }
@@ -179,7 +181,7 @@ impl ReplyReader {
         match shape(&line) {
             Shape::End(code, _) | Shape::Bare(code, _) => {
                 self.noise = 0;
-                Some(Ok(Reply { code, lines: alloc::vec![text(line)] }))
+                Some(Ok(Reply::heard(code, alloc::vec![text(line)])))
             }
             Shape::Start(code, digits) => {
                 self.noise = 0;
@@ -212,7 +214,7 @@ impl ReplyReader {
         let ends = own && matches!(shape, Shape::End(..));
         block.lines.push(if own || block.held.is_some() { text(line) } else { line });
         if ends {
-            return Some(Ok(Reply { code: block.code, lines: block.lines }));
+            return Some(Ok(Reply::heard(block.code, block.lines)));
         }
         self.block = Some(block);
         None

@@ -210,7 +210,7 @@ impl Transfer {
         if self.resumed != Some(false) {
             return false;
         }
-        let said = reply.lines.join(&b' ').to_ascii_lowercase();
+        let said = reply.lowercase();
         let says = |word: &[u8]| said.windows(word.len()).any(|window| window == word);
         let of_data = [Code::NO_DATA_CONNECTION, Code::DATA_SECURITY].contains(&reply.code);
         let untouched = self.plan.direction == Direction::Upload || self.bytes() == 0;

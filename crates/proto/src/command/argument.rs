@@ -9,6 +9,7 @@ use super::{Command, Password};
 use crate::addr::{self, AddressError};
 use crate::path::FtpPath;
 use crate::reason::Reason;
+use crate::short::Short;
 use crate::time::{Timestamp, decimal};
 use crate::verb::Verb;
 
@@ -339,9 +340,9 @@ fn structure(argument: &[u8]) -> Result<Structure, Reason> {
 
 /// `L 7` is text: that is what one byte of seven bits held on the hosts that had it.
 fn representation(argument: &[u8]) -> Result<Representation, Reason> {
-    let mut compact = argument.to_ascii_uppercase();
-    compact.retain(|b| *b != b' ');
-    match compact.as_slice() {
+    let mut compact = Short::<8>::new();
+    compact.extend(argument.iter().filter(|b| **b != b' ').map(u8::to_ascii_uppercase));
+    match &*compact {
         b"A" | b"AN" | b"L7" => Ok(Representation::Ascii),
         b"I" | b"L8" => Ok(Representation::Image),
         _ => Err(Reason::TypeUnsupported),
@@ -486,8 +487,8 @@ pub(super) fn write(command: &Command, out: &mut Vec<u8>) {
 }
 
 fn encoded(command: &Command) -> (&'static str, Option<Vec<u8>>) {
-    let path = |path: &FtpPath| Some(path.0.clone());
-    let optional = |path: &Option<FtpPath>| path.as_ref().map(|path| path.0.clone());
+    let path = |path: &FtpPath| Some(path.0.to_vec());
+    let optional = |path: &Option<FtpPath>| path.as_ref().map(|path| path.0.to_vec());
     let dated = |date: &Timestamp, path: &FtpPath| {
         Some([date.to_string().as_bytes(), b" ", &path.0].concat())
     };
@@ -576,7 +577,7 @@ fn encoded(command: &Command) -> (&'static str, Option<Vec<u8>>) {
 
 /// Between quotes, unless there is one in it: no form of quoting a quote is known to servers.
 fn comb_word(path: &FtpPath) -> Vec<u8> {
-    if path.0.contains(&b'"') { path.0.clone() } else { [b"\"", &path.0[..], b"\""].concat() }
+    if path.0.contains(&b'"') { path.0.to_vec() } else { [b"\"", &path.0[..], b"\""].concat() }
 }
 
 /// Whether an argument keeps its parts apart. A path of COMB with a quote goes out bare, so a blank
@@ -598,7 +599,7 @@ fn encoded_hash(
     range: Option<(u64, u64)>,
 ) -> (&'static str, Option<Vec<u8>>) {
     let name = match algorithm {
-        None => return ("HASH", Some(path.0.clone())),
+        None => return ("HASH", Some(path.0.to_vec())),
         Some(HashAlgorithm::Crc32) => "XCRC",
         Some(HashAlgorithm::Md5) => "XMD5",
         Some(HashAlgorithm::Sha1) => "XSHA1",

@@ -92,7 +92,7 @@ impl Lines {
 pub(super) fn read_strictly(line: &[u8]) -> Option<Vec<u8>> {
     let mut reader = LineReader::new(usize::MAX - 1);
     reader.push(line);
-    reader.next_line()?.ok()
+    reader.next_line()?.ok().map(<[u8]>::to_vec)
 }
 
 /// The same of a server, whose NULs say nothing.

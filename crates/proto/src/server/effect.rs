@@ -2,11 +2,11 @@
 //!
 //! Notes are effects too: they go to log, metrics and audit, never onto the wire.
 
-use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
 use super::job::{Job, Ticket};
+use crate::path::PathBytes;
 use crate::reason::Reason;
 use crate::reply::Reply;
 
@@ -99,7 +99,7 @@ pub struct Note {
     /// Why, unless all went well.
     pub reason: Option<Reason>,
     /// The path, user or address it is about, as bytes that are not yet safe to print.
-    pub object: Option<Vec<u8>>,
+    pub object: Option<PathBytes>,
     /// The bytes on the wire, for transfers.
     pub bytes: Option<u64>,
 }
@@ -119,7 +119,7 @@ impl Note {
 
     /// The same, with what it is about.
     #[must_use]
-    pub fn about(self, object: impl Into<Vec<u8>>) -> Self {
+    pub fn about(self, object: impl Into<PathBytes>) -> Self {
         Self { object: Some(object.into()), ..self }
     }
 

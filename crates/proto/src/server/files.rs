@@ -9,7 +9,7 @@ use crate::command::{Command, HashAlgorithm, Site, permission_bits};
 use crate::glob;
 use crate::path::{FtpPath, PathError, VirtualPath};
 use crate::reason::Reason;
-use crate::reply::Reply;
+use crate::reply::{Reply, Text};
 use crate::time::Timestamp;
 use crate::verb::{Permission, Row};
 use alloc::vec::Vec;
@@ -87,7 +87,7 @@ impl Core {
         match command {
             Command::Rnto(path) => self.rename_to(&request, rename_from, &path),
             Command::Pwd => {
-                let mut text = Vec::new();
+                let mut text = Text::new();
                 user.directory.quote(&mut text);
                 text.extend_from_slice(b" is the current directory.");
                 self.line(Code::PATH, text);
@@ -97,7 +97,7 @@ impl Core {
                 let command = self.transfer_verb(&request, command);
                 let command = command.and_then(|command| self.file_verb(&request, command));
                 if let Some(command) = command {
-                    self.inform(&command, Some(&user));
+                    self.inform(command, Some(&user));
                 }
             }
         }
@@ -321,7 +321,7 @@ impl Core {
         match (pending, outcome) {
             (Pending::Listen { short }, outcome) => self.listening(short, &outcome),
             (Pending::ChangeDirectory(path), Outcome::Done) => {
-                let mut text = Vec::new();
+                let mut text = Text::new();
                 path.quote(&mut text);
                 text.extend_from_slice(b" is the current directory.");
                 self.line(Code::FILE_OK, text);
@@ -355,20 +355,20 @@ impl Core {
             }
             (Pending::MakeDirectory(path), Outcome::Done) => {
                 self.note(Note::good(Decision::Change, "MKD").about(path.as_bytes()));
-                let mut text = Vec::new();
+                let mut text = Text::new();
                 path.quote(&mut text);
                 text.extend_from_slice(b" directory created.");
                 self.line(Code::PATH, text);
             }
             (Pending::Value { .. }, Outcome::Number(number)) => {
-                self.line(Code::FILE_STATUS, alloc::format!("{number}"));
+                self.line(Code::FILE_STATUS, format_args!("{number}"));
             }
             (Pending::Value { .. }, Outcome::Date(date)) => {
-                self.line(Code::FILE_STATUS, alloc::format!("{date}"));
+                self.line(Code::FILE_STATUS, format_args!("{date}"));
             }
             (Pending::SetModified { verb, path, date }, Outcome::Done) => {
                 self.note(Note::good(Decision::Change, verb).about(path.as_bytes()));
-                let mut text = alloc::format!("Modify={date}; ").into_bytes();
+                let mut text = Text::from(format_args!("Modify={date}; "));
                 text.extend_from_slice(path.as_bytes());
                 self.line(Code::FILE_STATUS, text);
             }
@@ -406,7 +406,7 @@ impl Core {
             return self.line(Code::FILE_OK, hex);
         }
         let last = behind.saturating_sub(1).max(first);
-        let mut text = alloc::format!("{} {first}-{last} ", algorithm.name()).into_bytes();
+        let mut text = Text::from(format_args!("{} {first}-{last} ", algorithm.name()));
         text.extend_from_slice(hex);
         text.push(b' ');
         text.extend_from_slice(path.as_bytes());
@@ -438,10 +438,13 @@ impl Core {
     /// SIZE and MDTM: clients ask them to learn whether a file is there.
     fn not_retrievable(&mut self, verb: &'static str, path: &VirtualPath, reason: Reason) {
         self.note(Note::why(Decision::Refuse, verb, reason).about(path.as_bytes()));
-        let text = match reason {
-            Reason::NotRetrievable => alloc::format!("{path} is not retrievable."),
-            reason => alloc::format!("{path} is not retrievable: {}.", reason.describe()),
-        };
-        self.line(super::code(reason), text);
+        let code = super::code(reason);
+        match reason {
+            Reason::NotRetrievable => self.line(code, format_args!("{path} is not retrievable.")),
+            reason => {
+                let why = reason.describe();
+                self.line(code, format_args!("{path} is not retrievable: {why}."));
+            }
+        }
     }
 }

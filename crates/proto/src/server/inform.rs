@@ -22,10 +22,8 @@ const SITE: [(&[u8], &str); 3] = [
 
 impl Core {
     /// Handles what needs no login, given to a session in any state.
-    pub(super) fn inform(&mut self, command: &Command, user: Option<&LoggedIn>) {
-        let Some(command) =
-            self.set(command.clone()).and_then(|command| self.secure(command, user))
-        else {
+    pub(super) fn inform(&mut self, command: Command, user: Option<&LoggedIn>) {
+        let Some(command) = self.set(command).and_then(|command| self.secure(command, user)) else {
             return;
         };
         match command {
@@ -77,7 +75,7 @@ impl Core {
         };
         let word = topic.trim_ascii();
         match (word.split_at_checked(5), verb::find(word)) {
-            (_, Some(row)) => self.line(Code::HELP, alloc::format!("{} ({})", row.help, row.rfc)),
+            (_, Some(row)) => self.line(Code::HELP, format_args!("{} ({})", row.help, row.rfc)),
             (Some((site, topic)), None) if site.eq_ignore_ascii_case(b"SITE ") => {
                 self.site_help(Some(topic));
             }

@@ -45,18 +45,22 @@ use crate::data::Channel;
 use crate::line::{FIRST_TELNET_COMMAND, LineError};
 use crate::path::VirtualPath;
 use crate::reason::Reason;
-use crate::reply::Reply;
+use crate::reply::{Reply, Text};
+use crate::short::Short;
 use crate::time::Time;
 use crate::verb::{Row, Verb};
 
 /// How many lines may wait before the driver stops reading. Origin: more than any client pipelines.
 const QUEUE: usize = 64;
 
+/// A line as it waits for its turn, most of them short.
+pub type Line = Short<119>;
+
 /// What the driver tells a session.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A line came on the control connection.
-    Line(Vec<u8>),
+    Line(Line),
     /// A line came that cannot be a command.
     BadLine(LineError),
     /// The client closed the control connection, or the network did.
@@ -101,8 +105,16 @@ pub enum DataEvent {
 pub struct Session {
     core: Core,
     state: State,
-    queue: VecDeque<Result<Vec<u8>, LineError>>,
+    queue: VecDeque<Result<Line, LineError>>,
     eof: bool,
+}
+
+/// The memory that a session works with between an input and the last of its effects. It goes from
+/// one session to the next: see [`Session::lend`].
+#[derive(Debug, Default)]
+pub struct Room {
+    effects: VecDeque<Effect>,
+    queue: VecDeque<Result<Line, LineError>>,
 }
 
 /// Where the log-in stands. What may come next follows from the type of the state.
@@ -221,15 +233,26 @@ impl Session {
 
     /// The next effect to carry out, or `None` when it is time to wait.
     pub fn poll(&mut self) -> Option<Effect> {
-        let effect = self.core.effects.pop_front();
-        if effect.is_none() {
-            // An idle session holds no buffers.
-            self.core.effects = VecDeque::new();
-            if self.queue.is_empty() {
-                self.queue = VecDeque::new();
-            }
+        self.core.effects.pop_front()
+    }
+
+    /// The memory that a session works with, while nothing waits in it: an idle one needs none.
+    pub fn release(&mut self) -> Room {
+        let (effects, queue) = (&mut self.core.effects, &mut self.queue);
+        Room {
+            effects: if effects.is_empty() { mem::take(effects) } else { VecDeque::new() },
+            queue: if queue.is_empty() { mem::take(queue) } else { VecDeque::new() },
         }
-        effect
+    }
+
+    /// Memory for the inputs to come, where it has none. Not lent, it makes its own.
+    pub fn lend(&mut self, room: Room) {
+        if self.core.effects.capacity() == 0 {
+            self.core.effects = room.effects;
+        }
+        if self.queue.capacity() == 0 {
+            self.queue = room.queue;
+        }
     }
 
     /// When to come back with [`Input::Timer`] if nothing else happens before.
@@ -295,7 +318,7 @@ impl Session {
     }
 
     /// The line whose turn it is, if one may be handled now.
-    fn next_line(&mut self) -> Option<Result<Vec<u8>, LineError>> {
+    fn next_line(&mut self) -> Option<Result<Line, LineError>> {
         // The replies to ABOR come before those to what is behind it.
         let ending = self.core.transfer.as_deref().is_some_and(Transfer::is_cancelling);
         let waits = self.core.pending.is_some()
@@ -305,8 +328,9 @@ impl Session {
             return None;
         }
         // Who has logged out may begin anew, but QUIT waits all the same (RFC 959 §4.1.1).
-        let quits = self.queue.front().is_some_and(|line| line.as_ref().is_ok_and(|l| is_quit(l)));
-        if self.core.transfer.is_none() || (self.user().is_none() && !quits) {
+        let quits =
+            || self.queue.front().is_some_and(|line| line.as_ref().is_ok_and(|l| is_quit(l)));
+        if self.core.transfer.is_none() || (self.user().is_none() && !quits()) {
             return if self.core.stopping { None } else { self.queue.pop_front() };
         }
         if self.queue.front().is_some_and(is_answered_during_transfer) {
@@ -400,7 +424,7 @@ impl Session {
                 core.logged_in(row, command, user, Some(from))
             }
             (command, state) => {
-                core.inform(&command, None);
+                core.inform(command, None);
                 state
             }
         };
@@ -482,7 +506,7 @@ impl Core {
         self.effects.push_back(Effect::Reply(reply));
     }
 
-    fn line(&mut self, code: Code, text: impl Into<Vec<u8>>) {
+    fn line(&mut self, code: Code, text: impl Into<Text>) {
         self.reply(Reply::line(code, text));
     }
 
@@ -524,7 +548,7 @@ impl Core {
     }
 }
 
-fn is_answered_during_transfer(line: &Result<Vec<u8>, LineError>) -> bool {
+fn is_answered_during_transfer(line: &Result<Line, LineError>) -> bool {
     match line.as_ref().map(|line| Command::parse(line)) {
         Ok(Ok((_, Command::Stat(Some(_))))) => false,
         Ok(Ok((row, _))) => row.transfer,
@@ -532,7 +556,7 @@ fn is_answered_during_transfer(line: &Result<Vec<u8>, LineError>) -> bool {
     }
 }
 
-fn is_abort(line: &Result<Vec<u8>, LineError>) -> bool {
+fn is_abort(line: &Result<Line, LineError>) -> bool {
     line.as_ref().is_ok_and(|line| matches!(Command::parse(line), Ok((_, Command::Abor))))
 }
 
@@ -545,10 +569,11 @@ fn argument(line: &[u8]) -> Option<&[u8]> {
 
 /// Clients send ABOR's Telnet IP and Synch as urgent bytes without the IAC before them, too; no verb
 /// begins with such a byte.
-fn without_synch(mut line: Vec<u8>) -> Vec<u8> {
-    let synch = line.iter().take_while(|&&byte| byte >= FIRST_TELNET_COMMAND).count();
-    line.drain(..synch);
-    line
+fn without_synch(line: Line) -> Line {
+    match line.iter().take_while(|&&byte| byte >= FIRST_TELNET_COMMAND).count() {
+        0 => line,
+        synch => line.get(synch..).unwrap_or_default().into(),
+    }
 }
 
 fn is_quit(line: &[u8]) -> bool {

@@ -102,7 +102,7 @@ impl Core {
             return self.refuse("REST", Reason::RestInAscii);
         }
         self.settings.restart = if self.settings.is_ascii() { 0 } else { offset };
-        self.line(Code::PENDING, alloc::format!("Restarting at position {offset}."));
+        self.line(Code::PENDING, format_args!("Restarting at position {offset}."));
     }
 
     fn rang(&mut self, range: Option<(u64, u64)>) {
@@ -110,13 +110,13 @@ impl Core {
             return self.refuse("RANG", Reason::RestInAscii);
         }
         self.settings.range = range;
-        self.line(
-            Code::PENDING,
-            match range {
-                Some((first, last)) => alloc::format!("Restarting at {first}. End byte at {last}."),
-                None => "Range is unset.".into(),
-            },
-        );
+        match range {
+            Some((first, last)) => {
+                let text = format_args!("Restarting at {first}. End byte at {last}.");
+                self.line(Code::PENDING, text);
+            }
+            None => self.line(Code::PENDING, "Range is unset."),
+        }
     }
 
     /// The range that RANG or REST set for the next transfer: the first byte and, if it ends

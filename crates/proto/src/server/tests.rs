@@ -48,7 +48,7 @@ impl Played {
 
     /// Says it, and leaves a name to be answered by the test.
     fn line(&mut self, line: &str) {
-        self.give(Input::Line(line.as_bytes().to_vec()));
+        self.give(Input::Line(line.into()));
     }
 
     /// Answers the last job or transfer.
@@ -266,7 +266,7 @@ fn auth_flushes_the_login_and_obeys_nothing_that_came_in_clear() {
     assert_eq!(played.codes(), ["530", "503"]);
 
     let mut played = with_tls(|_| ());
-    let lines = [&b"AUTH TLS"[..], b"USER ann"].map(|line| Ok(line.to_vec()));
+    let lines = ["AUTH TLS", "USER ann"].map(|line| Ok(line.into()));
     played.session.queue.extend(lines);
     played.session.advance();
     assert_eq!(played.codes(), ["421"], "nobody said 234");

@@ -10,15 +10,14 @@ use crate::addr::{self, Family};
 use crate::code::Code;
 use crate::command::{Command, Epsv, Listing};
 use crate::data::{self, Channel};
-use crate::path::{FtpPath, VirtualPath};
+use crate::path::{FtpPath, PathBytes, VirtualPath};
 use crate::reason::Reason;
-use crate::reply::Reply;
+use crate::reply::{Reply, Text};
 use crate::text::Escaped;
 use crate::time::Time;
 use crate::verb::Permission;
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -27,7 +26,7 @@ use core::time::Duration;
 pub(super) struct Transfer {
     pub(super) ticket: Ticket,
     intent: Intent,
-    path: Vec<u8>,
+    path: PathBytes,
     ascii: bool,
     size: Option<u64>,
     phase: Phase,
@@ -172,8 +171,8 @@ impl Core {
     /// 522 names the protocol that can be used, in parentheses (RFC 2428 §2).
     pub(super) fn refuse_protocol(&mut self, verb: &'static str, reason: Reason) {
         self.note(Note::why(Decision::Refuse, verb, reason));
-        let text = alloc::format!("{}, use ({}).", reason.describe(), self.family().number());
-        self.line(super::code(reason), text);
+        let (why, family) = (reason.describe(), self.family().number());
+        self.line(super::code(reason), format_args!("{why}, use ({family})."));
     }
 
     fn listen(&mut self, pending: Pending) {
@@ -221,14 +220,14 @@ impl Core {
         match checked {
             Err(Reason::NetworkProtocol) => self.refuse_protocol(verb, Reason::NetworkProtocol),
             Err(reason) => {
-                let target = alloc::format!("{target}").into_bytes();
-                self.note(Note::why(Decision::Refuse, verb, reason).about(target));
+                let note = Note::why(Decision::Refuse, verb, reason);
+                self.note(note.about(format_args!("{target}")));
                 self.reply(Reply::why(super::code(reason), reason));
             }
             Ok(dialled) => {
                 self.effects.push_back(Effect::Unlisten);
                 self.channel = Channel::Aimed(dialled);
-                self.line(Code::OK, alloc::format!("{verb} command successful."));
+                self.line(Code::OK, format_args!("{verb} command successful."));
             }
         }
     }
@@ -240,7 +239,7 @@ impl Core {
             return self.refuse(request.verb, Reason::RestInAscii);
         }
         if let Some(path) = self.path(request, path) {
-            let shown = path.as_bytes().to_vec();
+            let shown = path.as_bytes().into();
             self.begin(Intent::Retrieve, shown, Job::OpenRead { path, offset, length, ascii });
         }
     }
@@ -276,7 +275,7 @@ impl Core {
         if self.take_range() != (0, None) {
             return self.refuse(request.verb, Reason::RestBeforeUnique);
         }
-        let default = FtpPath(b"ftp".to_vec());
+        let default = FtpPath(b"ftp".into());
         if let Some(path) = self.path(request, path.unwrap_or(&default)) {
             self.upload(Intent::StoreUnique, path, Upload::Unique);
         }
@@ -284,7 +283,7 @@ impl Core {
 
     fn upload(&mut self, intent: Intent, path: VirtualPath, how: Upload) {
         let ascii = self.settings.is_ascii();
-        let shown = path.as_bytes().to_vec();
+        let shown = path.as_bytes().into();
         self.begin(intent, shown, Job::OpenWrite { path, how, ascii });
     }
 
@@ -298,19 +297,19 @@ impl Core {
             },
             None => None,
         };
-        let argument = listing.path.unwrap_or_else(|| FtpPath(Vec::new()));
+        let argument = listing.path.unwrap_or_else(|| FtpPath(PathBytes::new()));
         let Some(path) = self.path(request, &argument) else { return };
         let slash = argument.0.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
         let prefix = argument.0.get(..slash).unwrap_or_default().to_vec();
         let files = !matches!(form, Form::Facts(_));
-        let shown = path.as_bytes().to_vec();
+        let shown = path.as_bytes().into();
         let target = ListTarget { literal, path, prefix, form, files };
         let intent = if files { Intent::List } else { Intent::ListFacts };
         self.begin(intent, shown, Job::OpenList(target));
     }
 
     /// Begins a transfer: the file is looked at first, so that no 150 promises what a 550 takes back.
-    fn begin(&mut self, intent: Intent, path: Vec<u8>, job: Job) {
+    fn begin(&mut self, intent: Intent, path: PathBytes, job: Job) {
         // A restart beyond the end is told even so: the client has to choose another offset first.
         let restarts = matches!(job, Job::OpenRead { offset: 1.., .. })
             || matches!(job, Job::OpenWrite { how: Upload::Resume { .. }, .. });
@@ -337,7 +336,7 @@ impl Core {
                 transfer.size = size;
                 let is_named = name.is_some();
                 if let Some(name) = name {
-                    transfer.path = name.as_bytes().to_vec();
+                    transfer.path = name.as_bytes().into();
                 }
                 self.opened(transfer, is_named);
             }
@@ -346,7 +345,7 @@ impl Core {
                 if transfer.intent == Intent::ListFacts =>
             {
                 let name = transfer.intent.name();
-                self.note(Note::why(Decision::Refuse, name, reason).about(&transfer.path[..]));
+                self.note(Note::why(Decision::Refuse, name, reason).about(transfer.path.clone()));
                 self.reply(Reply::about(Code::BAD_ARGUMENT, &transfer.path, reason));
             }
             (Phase::Opening, Outcome::Failed(reason)) => {
@@ -402,16 +401,17 @@ impl Core {
     fn announce(&mut self, transfer: &Transfer, is_named: bool) {
         let kind = if transfer.ascii { "ASCII" } else { "BINARY" };
         let path = Escaped(&transfer.path);
-        let text = match (transfer.intent, transfer.size) {
+        let text: Text = match (transfer.intent, transfer.size) {
             // RFC 1123 §4.1.2.9 fixes this text.
-            (Intent::StoreUnique, _) if is_named => alloc::format!("FILE: {path}"),
+            (Intent::StoreUnique, _) if is_named => format_args!("FILE: {path}").into(),
             (Intent::List | Intent::ListFacts, _) => {
                 "File status okay. About to open data connection.".into()
             }
             (Intent::Retrieve, Some(size)) if !transfer.ascii => {
-                alloc::format!("Opening BINARY mode data connection for {path} ({size} bytes).")
+                format_args!("Opening BINARY mode data connection for {path} ({size} bytes).")
+                    .into()
             }
-            _ => alloc::format!("Opening {kind} mode data connection for {path}."),
+            _ => format_args!("Opening {kind} mode data connection for {path}.").into(),
         };
         self.line(Code::OPENING_DATA, text);
     }
@@ -420,9 +420,8 @@ impl Core {
     pub(super) fn handle_data(&mut self, event: DataEvent) {
         match event {
             DataEvent::Stranger(address, reason) => {
-                let stranger = alloc::format!("{address}").into_bytes();
                 let note = Note::why(Decision::Ignore, "data", reason);
-                return self.note(note.about(stranger));
+                return self.note(note.about(format_args!("{address}")));
             }
             DataEvent::Arrived => {
                 if let Channel::Offered { arrived } = &mut self.channel {
@@ -510,18 +509,20 @@ impl Core {
         self.channel = Channel::Idle;
         let mut note = Note::good(Decision::Complete, transfer.intent.name());
         note.reason = cut;
-        self.note(note.about(&transfer.path[..]).bytes(bytes));
-        let text = match cut {
-            Some(reason) => alloc::format!("Transfer complete: {}.", reason.describe()),
-            None => "Transfer complete.".into(),
-        };
-        self.line(Code::TRANSFER_COMPLETE, text);
+        self.note(note.about(transfer.path.clone()).bytes(bytes));
+        match cut {
+            Some(reason) => {
+                let why = reason.describe();
+                self.line(Code::TRANSFER_COMPLETE, format_args!("Transfer complete: {why}."));
+            }
+            None => self.line(Code::TRANSFER_COMPLETE, "Transfer complete."),
+        }
     }
 
     fn broken(&mut self, transfer: &Transfer, reason: Reason, bytes: u64) {
         self.channel = Channel::Idle;
         let note = Note::why(Decision::Break, transfer.intent.name(), reason);
-        self.note(note.about(&transfer.path[..]).bytes(bytes));
+        self.note(note.about(transfer.path.clone()).bytes(bytes));
         self.reply(Reply::about(super::code(reason), &transfer.path, reason));
     }
 

@@ -5,18 +5,19 @@
 //! and the port goes on waiting. The port is the session's own, or one that it shares: of the pool,
 //! or the control port.
 
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use twoport_net::clock;
 use twoport_net::control::ControlStream;
-use twoport_net::data::desk::{Came, Claim, Desk};
+use twoport_net::data::desk::{Came as Handed, Claim, Desk};
 use twoport_net::data::dial;
 use twoport_net::data::pool::Pool;
 use twoport_net::data::ports::{Lease, LeaseError};
@@ -58,8 +59,14 @@ const LEAST_ALONE: Duration = Duration::from_millis(100);
 /// comes within a few round trips.
 const TURN: Duration = Duration::from_secs(5);
 
-/// A connection of which the load balancer has yet to say whose it is.
-type Arriving = Pin<Box<dyn Future<Output = (TcpStream, SocketAddr, Result<(), Reason>)> + Send>>;
+/// A connection, where it comes from, and why it is nobody's.
+type Came = (TcpStream, SocketAddr, Result<(), Reason>);
+
+/// A connection of which the load balancer has yet to say whose it is; none behind a pause.
+type Arriving = Pin<Box<dyn Future<Output = Option<Came>> + Send>>;
+
+/// How long to wait after an error of the system before asking it again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A session's data connections, one at a time.
 pub(super) struct Channel {
@@ -85,7 +92,7 @@ pub(super) struct Channel {
     /// Whether the lease's port was announced and nobody has come yet.
     offered: bool,
     offered_at: Time,
-    kept_until: Instant,
+    kept_until: Time,
     held: Option<Stream>,
 }
 
@@ -118,7 +125,7 @@ impl Channel {
             arriving: None,
             offered: false,
             offered_at: Time::ZERO,
-            kept_until: clock::instant(Time::ZERO),
+            kept_until: Time::ZERO,
             held: None,
         }
     }
@@ -246,76 +253,90 @@ impl Channel {
         }
     }
 
-    /// The client's connection to the offered port, or a stranger's, which is closed. A port that
-    /// is kept without being offered is given back in a while. Without a port it takes no room.
+    /// The client's connection to the offered port, or a stranger's, which is closed. Nothing is lost
+    /// if the future is dropped.
     pub(super) async fn accept(&mut self) -> DataEvent {
-        if self.lease.is_none() && self.claim.is_none() {
-            return std::future::pending().await;
-        }
-        Box::pin(self.accept_at_port()).await
+        poll_fn(|cx| self.poll_accept(cx)).await
     }
 
-    async fn accept_at_port(&mut self) -> DataEvent {
-        if let Some(claim) = self.claim.as_mut().filter(|_| self.offered) {
-            let came = claim.came().await;
-            self.offered = false;
-            self.way.shut();
-            return match came {
-                Came::Data(stream) => {
-                    if !self.at_control {
-                        self.outside.evidence().note(self.peer, true);
-                    }
-                    self.held = Some(stream.into());
-                    DataEvent::Arrived
-                }
-                Came::Refused(reason) => {
-                    self.claim = None;
-                    DataEvent::Lost(reason)
-                }
-            };
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<DataEvent> {
+        if !self.offered {
+            return Poll::Pending;
         }
-        let lease = match &self.lease {
-            Some(lease) if self.offered => lease,
-            Some(_) => {
-                tokio::time::sleep_until(self.kept_until).await;
-                self.lease = None;
-                return std::future::pending().await;
-            }
-            None => return std::future::pending().await,
-        };
+        if let Some(claim) = &mut self.claim {
+            let handed = ready!(claim.poll_came(cx));
+            return Poll::Ready(self.handed(handed));
+        }
         loop {
-            let (stream, from, said) = match &mut self.arriving {
-                Some(arriving) => {
-                    let arrived = arriving.await;
-                    self.arriving = None;
-                    arrived
-                }
-                None => match lease.accept().await {
-                    Ok((stream, from)) if self.trusted_proxies.contain(from.ip()) => {
-                        self.arriving = Some(Box::pin(ask(stream, from)));
-                        continue;
-                    }
-                    Ok((stream, from)) => (stream, from, Ok(())),
-                    // The connection was gone before it was accepted, or descriptors ran out.
-                    Err(error) => {
-                        tracing::warn!(target: "twoport", %error, "a data connection was not accepted");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                        continue;
-                    }
-                },
-            };
+            let Some((stream, from, said)) = ready!(self.poll_came(cx)) else { continue };
             if let Err(reason) = said {
-                return DataEvent::Stranger(from, reason);
+                return Poll::Ready(DataEvent::Stranger(from, reason));
             }
             if !data::is_client(from.ip(), self.peer, self.foreign) {
-                return DataEvent::Stranger(from, Reason::StrangerRefused);
+                return Poll::Ready(DataEvent::Stranger(from, Reason::StrangerRefused));
             }
             self.offered = false;
             self.way.shut();
             self.outside.evidence().note(self.peer, true);
-            self.kept_until = clock::instant(clock::now().after(KEPT));
+            self.kept_until = clock::now().after(KEPT);
             self.held = Some(stream.into());
-            return DataEvent::Arrived;
+            return Poll::Ready(DataEvent::Arrived);
+        }
+    }
+
+    /// What the desk of a shared port has for this session.
+    fn handed(&mut self, handed: Handed) -> DataEvent {
+        self.offered = false;
+        self.way.shut();
+        match handed {
+            Handed::Data(stream) => {
+                if !self.at_control {
+                    self.outside.evidence().note(self.peer, true);
+                }
+                self.held = Some(stream.into());
+                DataEvent::Arrived
+            }
+            Handed::Refused(reason) => {
+                self.claim = None;
+                DataEvent::Lost(reason)
+            }
+        }
+    }
+
+    /// Whatever comes to the session's own port; none where it has to be looked again.
+    fn poll_came(&mut self, cx: &mut Context<'_>) -> Poll<Option<Came>> {
+        if let Some(arriving) = &mut self.arriving {
+            let came = ready!(arriving.as_mut().poll(cx));
+            self.arriving = None;
+            return Poll::Ready(came);
+        }
+        let Some(lease) = &self.lease else { return Poll::Pending };
+        match ready!(lease.poll_accept(cx)) {
+            Ok((stream, from)) if self.trusted_proxies.contain(from.ip()) => {
+                self.arriving = Some(Box::pin(ask(stream, from)));
+            }
+            Ok((stream, from)) => return Poll::Ready(Some((stream, from, Ok(())))),
+            // The connection was gone before it was accepted, or descriptors ran out.
+            Err(error) => {
+                tracing::warn!(target: "twoport", %error, "a data connection was not accepted");
+                self.arriving = Some(Box::pin(async {
+                    tokio::time::sleep(PAUSE).await;
+                    None
+                }));
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    /// Until when the session keeps a port of its own that it does not use.
+    pub(super) fn kept_until(&self) -> Option<Time> {
+        (self.lease.is_some() && !self.offered).then_some(self.kept_until)
+    }
+
+    /// Gives back a port that was kept for long enough.
+    pub(super) fn give_back(&mut self, now: Time) {
+        if self.kept_until().is_some_and(|until| until <= now) {
+            self.lease = None;
         }
     }
 
@@ -393,16 +414,16 @@ impl Channel {
         if pool.is_short() {
             self.lease = None;
         }
-        self.kept_until = clock::instant(clock::now().after(KEPT));
+        self.kept_until = clock::now().after(KEPT);
     }
 }
 
 /// Whose connection a trusted load balancer has made.
-async fn ask(stream: TcpStream, from: SocketAddr) -> (TcpStream, SocketAddr, Result<(), Reason>) {
-    match proxy::read_header(&stream, proxy::PATIENCE).await {
+async fn ask(stream: TcpStream, from: SocketAddr) -> Option<Came> {
+    Some(match proxy::read_header(&stream, proxy::PATIENCE).await {
         Ok(ends) => (stream, proxy::source(ends, from), Ok(())),
         Err(reason) => (stream, from, Err(reason)),
-    }
+    })
 }
 
 fn unopened(error: &LeaseError) -> Outcome {

@@ -20,6 +20,8 @@ use twoport_proto::reason::Reason;
 use twoport_proto::reply::Reply;
 use twoport_proto::server::Input;
 
+use super::spare;
+
 /// How long is waited for what the kernel has already.
 const AT_ONCE: Duration = Duration::from_millis(50);
 
@@ -37,9 +39,11 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 pub(super) struct Control {
     stream: ControlStream,
     lines: LineReader,
-    read: VecDeque<Input>,
     out: Vec<u8>,
     lost: bool,
+    /// The client has ended its direction.
+    ended: bool,
+    /// And the machine was told so.
     told: bool,
     /// Whether something has been read.
     begun: bool,
@@ -48,17 +52,16 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn new(stream: ControlStream) -> Self {
         let lines = LineReader::new(MAX_COMMAND);
-        let (read, out) = (VecDeque::new(), Vec::new());
-        Self { stream, lines, read, out, lost: false, told: false, begun: false }
+        let out = Vec::new();
+        Self { stream, lines, out, lost: false, ended: false, told: false, begun: false }
     }
 
     /// The next line, or the end. Nothing is lost if the future is dropped.
     pub(super) async fn read(&mut self) -> Input {
         loop {
-            if let Some(input) = self.read.pop_front() {
+            if let Some(input) = self.next() {
                 return input;
             }
-            self.read = VecDeque::new();
             if self.told {
                 return std::future::pending().await;
             }
@@ -66,39 +69,41 @@ impl Control {
         }
     }
 
+    /// What has come already: the next line, or behind them the end.
+    fn next(&mut self) -> Option<Input> {
+        if let Some(line) = self.lines.next_line() {
+            return Some(line.map_or_else(Input::BadLine, |line| Input::Line(line.into())));
+        }
+        spare::keep_buffer(self.lines.release());
+        (self.ended && !std::mem::replace(&mut self.told, true)).then_some(Input::Eof)
+    }
+
     /// All that has come so far, the end included.
     pub(super) async fn read_now(&mut self) -> VecDeque<Input> {
-        while !self.told && self.stream.has_news() {
+        while !self.ended && !self.told && self.stream.has_news() {
             // Of a TLS record there may be only a part.
             if timeout(AT_ONCE, self.read_more()).await.is_err() {
                 break;
             }
         }
-        std::mem::take(&mut self.read)
+        std::iter::from_fn(|| self.next()).collect()
     }
 
     /// A way to see news while nobody reads; none where that cannot be had, or lines wait already.
     pub(super) fn outlook(&mut self) -> Option<Outlook> {
-        self.stream.outlook().ok().filter(|_| self.read.is_empty() && self.lines.is_empty())
+        self.stream.outlook().ok().filter(|_| self.lines.is_empty() && !self.ended)
     }
 
     async fn read_more(&mut self) {
-        let mut bytes = Vec::new();
-        match self.stream.read(&mut bytes).await {
-            Ok(1..) => {
-                // The binary form of a PROXY header would look like a QUIT; here it is like the other.
-                let is_header = !self.begun && bytes.starts_with(&proxy::SIGNATURE);
-                self.lines.push(if is_header { b"PROXY\r\n" } else { &bytes });
-                self.begun = true;
-                while let Some(line) = self.lines.next_line() {
-                    self.read.push_back(line.map_or_else(Input::BadLine, Input::Line));
-                }
-            }
-            Ok(0) | Err(_) => {
-                self.told = true;
-                self.read.push_back(Input::Eof);
-            }
-        }
+        let (lines, begun) = (&mut self.lines, &mut self.begun);
+        let read = self.stream.read_into(|bytes| {
+            // The binary form of a PROXY header would look like a QUIT; here it is like the other.
+            let is_header = !*begun && bytes.starts_with(&proxy::SIGNATURE);
+            *begun = true;
+            lines.lend(spare::buffer);
+            lines.push(if is_header { b"PROXY\r\n" } else { bytes });
+        });
+        self.ended = !matches!(read.await, Ok(1..));
     }
 
     /// Waits until the client has closed its end, while its lines are not read.
@@ -115,7 +120,7 @@ impl Control {
     /// it ends the connection.
     pub(super) async fn secure(&mut self, config: Arc<ServerConfig>) -> Result<(), TlsError> {
         self.flush().await;
-        if !self.lines.is_empty() || !self.read.is_empty() {
+        if !self.lines.is_empty() || self.ended {
             return Err(TlsError::new(Reason::ClearBehindAuth));
         }
         let handshake = |tcp| accept::control(tcp, config, HANDSHAKE);
@@ -145,6 +150,9 @@ impl Control {
         if alone {
             self.flush().await;
         }
+        if self.out.capacity() == 0 {
+            self.out = spare::buffer();
+        }
         reply.encode(&mut self.out);
         if alone {
             self.flush().await;
@@ -163,9 +171,17 @@ impl Control {
         }
         let out = std::mem::take(&mut self.out);
         if !self.lost {
-            let sent = timeout(PATIENCE, self.stream.write(&out)).await;
-            self.lost = !matches!(sent, Ok(Ok(())));
+            self.lost = match self.stream.write_now(&out) {
+                Ok(sent) if sent == out.len() => false,
+                Ok(sent) => {
+                    let rest = out.get(sent..).unwrap_or_default();
+                    let sent = timeout(PATIENCE, self.stream.write(rest)).await;
+                    !matches!(sent, Ok(Ok(())))
+                }
+                Err(_) => true,
+            };
         }
+        spare::keep_buffer(out);
     }
 
     /// Whether the client takes no replies any more; told once.

@@ -2,7 +2,7 @@
 //!
 //! Blocking work runs on the runtime's threads for it. What comes back is a [`Finished`].
 
-use std::future::{pending, ready};
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,6 +129,18 @@ impl Moving {
     }
 }
 
+/// Who came before waits for nobody: neither for those who guess, nor for a thread.
+pub(super) fn recalled(
+    ticket: Ticket,
+    serving: &Serving,
+    user: &[u8],
+    password: &Password,
+) -> Option<Finished> {
+    let account = serving.accounts.recall(user, &password.0).filter(|account| account.enabled)?;
+    let world = serving.known_world(&account)?;
+    Some(Finished::LoggedIn { ticket, account, world })
+}
+
 /// Looks at a password and opens the account's files.
 pub(super) fn log_in(
     ticket: Ticket,
@@ -136,14 +148,6 @@ pub(super) fn log_in(
     user: Vec<u8>,
     password: Password,
 ) -> Slot {
-    // Who came before waits for nobody: neither for those who guess, nor for a thread.
-    let recalled = serving.accounts.recall(&user, &password.0).filter(|account| account.enabled);
-    if let Some((account, world)) = recalled.and_then(|account| {
-        let world = serving.known_world(&account)?;
-        Some((account, world))
-    }) {
-        return Slot::new(ready(Finished::LoggedIn { ticket, account, world }));
-    }
     Slot::new(async move {
         let checks = Arc::clone(&serving.checks);
         let Ok(_permit) = checks.acquire_owned().await else { return pending().await };

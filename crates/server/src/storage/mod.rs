@@ -76,6 +76,12 @@ pub trait Storage: Send + Sync {
     /// What the path leads to.
     fn stat(&self, path: &VirtualPath) -> Result<Stat>;
 
+    /// As [`Storage::stat`], on a thread that must not wait. `None` says nothing: ask there.
+    fn stat_at_once(&self, path: &VirtualPath) -> Option<Stat> {
+        let _may_have_to_wait = path;
+        None
+    }
+
     /// What the name itself is: a link is not followed. What RNFR asks before it answers 350.
     fn stat_itself(&self, path: &VirtualPath) -> Result<Stat>;
 

@@ -70,7 +70,9 @@ impl<'a> Host<'a> {
     pub(super) fn directory(&self) -> Option<Vec<u8>> {
         match self {
             Self::Ours(..) => None,
-            Self::Foreign(server) => Some(server.path("").0).filter(|path| !path.is_empty()),
+            Self::Foreign(server) => {
+                Some(server.path("").0.into_vec()).filter(|path| !path.is_empty())
+            }
         }
     }
 

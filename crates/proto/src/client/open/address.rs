@@ -43,12 +43,12 @@ pub(super) fn candidates(reply: &Reply, peer: SocketAddr) -> Option<Candidates> 
 
 fn announced(reply: &Reply) -> Option<(u16, Option<IpAddr>)> {
     let extended = || {
-        let mut lines = reply.lines.iter();
+        let mut lines = reply.lines();
         let found = lines.find_map(|line| find_229(line))?.value;
         Some((found.port, found.address))
     };
     let classic = || {
-        let mut lines = reply.lines.iter();
+        let mut lines = reply.lines();
         let found = lines.find_map(|line| find_227(line))?.value;
         Some((found.port(), Some(IpAddr::V4(*found.ip()))))
     };

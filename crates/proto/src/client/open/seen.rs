@@ -23,7 +23,7 @@ impl Seen {
     #[must_use]
     pub fn read(reply: &Reply, local: SocketAddr, peer: SocketAddr) -> Self {
         let said = |word: &[u8]| {
-            let lines = reply.lines.iter().filter(|line| holds(line, b"connected"));
+            let lines = reply.lines().filter(|line| holds(line, b"connected"));
             let mut ends = lines.filter(|line| holds(line, word)).flat_map(|line| ends(line));
             ends.find(|(address, port)| {
                 let own = *address == local.ip().to_canonical();
@@ -61,7 +61,7 @@ mod tests {
 
     fn read(lines: &[&str], local: &str, peer: &str) -> (Option<IpAddr>, Option<u16>) {
         let lines = lines.iter().map(|line| line.as_bytes().to_vec()).collect();
-        let reply = Reply { code: Code::STATUS, lines };
+        let reply = Reply::heard(Code::STATUS, lines);
         let seen = Seen::read(&reply, local.parse().unwrap(), peer.parse().unwrap());
         (seen.address, seen.port)
     }

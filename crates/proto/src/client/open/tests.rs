@@ -95,7 +95,7 @@ impl Ladder {
                 let (code, text) = line.split_once(' ').unwrap();
                 let code = Code::parse(code.as_bytes().try_into().unwrap()).unwrap();
                 let lines = text.split('/').map(|line| line.as_bytes().to_vec()).collect();
-                Input::Reply(Reply { code, lines })
+                Input::Reply(Reply::heard(code, lines))
             }
         };
         self.open.handle(at(self.now), input);

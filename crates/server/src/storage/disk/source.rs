@@ -12,7 +12,7 @@ use twoport_sys::beneath::Purpose;
 use twoport_sys::file::metadata;
 
 use super::Disk;
-use super::place::{below, visible};
+use super::place::below;
 use super::plan::must_be_file;
 use crate::storage::Source;
 use crate::storage::error::{During as _, Operation, Reason, Result};
@@ -43,10 +43,8 @@ impl Disk {
         path: &VirtualPath,
         offset: u64,
     ) -> Option<Box<dyn Source>> {
-        visible(path).ok()?;
+        must_be_file(self.metadata_at_once(path)?.kind).ok()?;
         let (root, follow) = (self.root(), self.options().links.follow());
-        let found = root.handle_at_once(below(path), follow).ok()?;
-        must_be_file(found.metadata().ok()?.kind).ok()?;
         let opened = root.file_at_once(below(path), Purpose::Read, follow).ok()?;
         opened_at(opened, offset).ok()
     }
