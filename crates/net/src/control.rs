@@ -57,12 +57,16 @@ impl ControlStream {
     /// # Errors
     /// The connection is gone already.
     pub fn new(socket: TcpStream, keep_alive: Duration) -> io::Result<Self> {
+        set_options(&socket, keep_alive)?;
+        Self::inheriting(socket)
+    }
+
+    /// The same of a connection that has its options from its listener ([`set_options`]).
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn inheriting(socket: TcpStream) -> io::Result<Self> {
         let (local, peer) = (canonical(socket.local_addr()?), canonical(socket.peer_addr()?));
-        socket.set_nodelay(true)?;
-        let options = SockRef::from(&socket);
-        let keep_alive = TcpKeepalive::new().with_time(keep_alive).with_interval(keep_alive);
-        options.set_tcp_keepalive(&keep_alive)?;
-        options.set_out_of_band_inline(true)?;
         Ok(Self {
             socket: Some(socket.into()),
             local,
@@ -291,6 +295,19 @@ impl ControlStream {
     }
 }
 
+/// Sets the options of a control connection, or of a listener: on Linux, what it accepts has them from
+/// the start.
+///
+/// # Errors
+/// What the system says.
+pub fn set_options(socket: impl AsFd, keep_alive: Duration) -> io::Result<()> {
+    let options = SockRef::from(&socket);
+    let keep_alive = TcpKeepalive::new().with_time(keep_alive).with_interval(keep_alive);
+    options.set_tcp_nodelay(true)?;
+    options.set_tcp_keepalive(&keep_alive)?;
+    options.set_out_of_band_inline(true)
+}
+
 /// Sees whether a control connection has news, on any thread.
 #[derive(Clone, Debug)]
 pub struct Outlook(Arc<OwnedFd>);
@@ -350,6 +367,21 @@ async fn read_tls(tls: &mut TlsStream<Io>, take: impl FnOnce(&[u8])) -> io::Resu
 mod tests {
     use super::*;
     use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn what_a_listener_accepts_has_its_options() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let minute = Duration::from_secs(60);
+        set_options(&listener, minute).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (_client, (accepted, _)) = (client.unwrap(), accepted.unwrap());
+        let options = SockRef::from(&accepted);
+        assert!(options.tcp_nodelay().unwrap() && options.keepalive().unwrap());
+        assert!(options.out_of_band_inline().unwrap());
+        assert_eq!(options.tcp_keepalive_time().unwrap(), minute);
+        assert_eq!(options.tcp_keepalive_interval().unwrap(), minute);
+    }
 
     #[tokio::test]
     async fn both_ends_talk_and_see_the_end() {

@@ -18,3 +18,4 @@ pub mod stream;
 mod tests;
 pub mod tls;
 pub mod tunnel;
+mod watch;

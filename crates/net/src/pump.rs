@@ -27,7 +27,7 @@
 //! on other threads: it moves bytes as long as the peer keeps up, waits for the peer there only for
 //! moments, and else goes back to the runtime, where waiting costs nothing. The threads at work at
 //! a time are bounded (`turn`), and when others wait for one, turns are short. A slow peer holds no
-//! thread, no pipe and no buffer.
+//! thread and no pipe, and no buffer but for the first 64 KiB of an upload that nobody sees yet.
 //!
 //! # Numbers behind the choice
 //!
@@ -46,16 +46,21 @@ mod turn;
 
 use std::fs::File;
 use std::io;
+use std::net::TcpStream as Socket;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::net::Shutdown;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use twoport_proto::reason::Reason;
 
 use crate::stream::Stream;
 
+pub use direct::Begun;
 pub use relay::relay;
 
 /// How much is moved at a time. Origin: the measurements of copying paths level off at 256 KiB.
@@ -82,6 +87,11 @@ pub trait Source: Send + 'static {
         None
     }
 
+    /// Whether the file is known to lie in memory, where reading waits for nothing.
+    fn is_in_memory(&self) -> bool {
+        false
+    }
+
     /// Takes note that bytes of the file were sent past [`Source::fill`]; its cursor has moved.
     fn passed(&mut self, bytes: u64) {
         let _nothing_is_counted = bytes;
@@ -92,6 +102,9 @@ pub trait Source: Send + 'static {
 pub trait Sink: Send + 'static {
     /// What can go wrong.
     type Error: Send + 'static;
+
+    /// The first bytes are there, and may have to wait a moment before they are taken.
+    fn comes(&mut self) {}
 
     /// Takes all of the bytes.
     ///
@@ -108,10 +121,17 @@ pub trait Sink: Send + 'static {
         Ok(())
     }
 
-    /// How long the end of what came at once, in clear, is waited with before it is taken: a peer that
+    /// How long the end of the bytes at hand, in clear, is waited with before they are taken: a peer that
     /// was killed closes this connection as one that is done does, and its others a moment later.
-    fn hesitates(&mut self) -> Duration {
+    fn hesitates(&mut self, at_hand: usize) -> Duration {
+        let _however_many = at_hand;
         Duration::ZERO
+    }
+
+    /// Whether nobody can see what it takes before the end: then a short upload may come as slowly as
+    /// it likes before it is taken.
+    fn is_unseen(&self) -> bool {
+        false
     }
 
     /// Whether taking and ending wait for nothing: then a short upload needs no thread.
@@ -135,6 +155,14 @@ impl Progress {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Begins anew, for the next transfer. Who still reads the last one's goes on to see that.
+    pub fn restart(&mut self) {
+        match Arc::get_mut(&mut self.0) {
+            Some(bytes) => *bytes.get_mut() = 0,
+            None => *self = Self::default(),
+        }
     }
 
     fn add(&self, count: usize) {
@@ -166,8 +194,9 @@ pub async fn send<S: Source>(
 ) -> Result<S, PumpError<S::Error>> {
     let (mut socket, source) = match socket {
         Stream::Plain(tcp) if source.file().is_some() => {
-            let (tcp, source) = direct::send(tcp, source, stall, progress).await?;
-            (Stream::Plain(tcp), source)
+            let mut source = source;
+            let begun = begin(&tcp, &mut source, progress)?;
+            return go_on(tcp, source, begun, stall, progress).await;
         }
         socket => copy::send(socket, source, stall, progress).await?,
     };
@@ -178,6 +207,43 @@ pub async fn send<S: Source>(
     } else {
         ended.map_err(data_error)?;
     }
+    Ok(source)
+}
+
+/// Sends what needs not be waited for, through a connection in clear: of a file in memory as much as
+/// the kernel takes. For a short one that is all, and the direction ended. What is left is for
+/// [`go_on`]; the runtime need not know the connection before.
+///
+/// # Errors
+/// The connection failed.
+pub fn begin<S: Source>(
+    socket: impl AsFd,
+    source: &mut S,
+    progress: &Progress,
+) -> Result<Begun, PumpError<S::Error>> {
+    let begun = direct::begin(socket.as_fd(), source, progress).map_err(data_error)?;
+    if begun.is_done() {
+        rustix::net::shutdown(&socket, Shutdown::Write).map_err(data_error)?;
+    }
+    Ok(begun)
+}
+
+/// Sends the rest, as [`send`] does.
+///
+/// # Errors
+/// As for [`send`].
+pub async fn go_on<S: Source>(
+    tcp: TcpStream,
+    source: S,
+    begun: Begun,
+    stall: Duration,
+    progress: &Progress,
+) -> Result<S, PumpError<S::Error>> {
+    if begun.is_done() {
+        return Ok(source);
+    }
+    let (mut tcp, source) = direct::go_on(tcp, source, begun, stall, progress).await?;
+    tcp.shutdown().await.map_err(data_error)?;
     Ok(source)
 }
 
@@ -209,6 +275,20 @@ pub async fn receive<S: Sink>(
             copy::receive(socket, sink, stall, progress, std::pin::pin!(cancel)).await
         }
     }
+}
+
+/// The same through a connection in clear that the runtime does not know yet.
+///
+/// # Errors
+/// As for [`receive`].
+pub async fn receive_fresh<S: Sink>(
+    socket: Socket,
+    sink: S,
+    stall: Duration,
+    progress: &Progress,
+    cancel: impl Future<Output = ()>,
+) -> (S, Result<bool, PumpError<S::Error>>) {
+    direct::receive_fresh(socket, sink, stall, progress, cancel).await
 }
 
 /// Runs work that may block on a thread for it.

@@ -36,7 +36,8 @@ pub enum Command {
     Abor,
     Acct(Vec<u8>),
     Algs(Algs),
-    Allo,
+    /// How many bytes are to come, as far as that is a number.
+    Allo(Option<u64>),
     Appe(FtpPath),
     Auth(Mechanism),
     Avbl(Option<FtpPath>),
@@ -153,7 +154,7 @@ impl Command {
         self.moves_data()
             || matches!(
                 self,
-                Self::Allo
+                Self::Allo(_)
                     | Self::Mdtm { .. }
                     | Self::Mode(_)
                     | Self::Noop

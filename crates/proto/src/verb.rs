@@ -196,7 +196,7 @@ verbs! {
     "ABOR"     Abor     "RFC 959 §4.1.3"      None     yes   now      -            -                   "ABOR: abort the transfer in progress";
     "ACCT"     Acct     "RFC 959 §4.1.1"      Required no    wait     -            -                   "ACCT account: not needed here";
     "ALGS"     Algs     "RFC 6384 §11"        Optional no    wait     -            -                   "ALGS STATUS64 | ENABLE64 | DISABLE64: for gateways from IPv6 to IPv4";
-    "ALLO"     Allo     "RFC 959 §4.1.3"      Required yes   wait     -            -                   "ALLO bytes: not needed here, space is allocated as data come";
+    "ALLO"     Allo     "RFC 959 §4.1.3"      Required yes   wait     -            -                   "ALLO bytes: the size of the next upload, which is known to be whole by it";
     "APPE"     Appe     "RFC 959 §4.1.3"      Required yes   wait     Write        -                   "APPE path: append to a file";
     "AUTH"     Auth     "RFC 4217 §4"         Required no    wait     -            -                   "AUTH TLS: protect the control connection";
     "AVBL"     Avbl     "draft-peterson-streamlined-ftp-command-extensions" Optional yes wait List "AVBL" "AVBL [path]: bytes that can be stored";

@@ -26,7 +26,9 @@ pub fn run(world: &World, job: Job) -> Answer {
         Job::OpenRead { path, offset, length, ascii } => {
             answer(open_read(world, &path, offset, length, ascii))
         }
-        Job::OpenWrite { path, how, ascii } => answer(open_write(world, path, how, ascii)),
+        Job::OpenWrite { path, how, ascii, size } => {
+            answer(open_write(world, path, how, (ascii, size)))
+        }
         Job::OpenList(target) => answer(open_list(world, &target)),
         job => (simple(world, job).unwrap_or_else(Outcome::Failed), None),
     }
@@ -51,9 +53,12 @@ pub fn at_once(world: &World, job: &Job) -> Option<Answer> {
             let source = world.storage.open_read_at_once(path, *offset)?;
             reading(source, *offset, *length, *ascii)
         }
-        Job::OpenWrite { path, how, ascii } => {
-            let medium = world.storage.check_upload_at_once(path, *how)?;
-            writing(world, path.clone(), *how, *ascii, medium)
+        Job::OpenWrite { path, how, ascii, size } => {
+            let (medium, begin) = world.storage.prepare_upload_at_once(path, *how)?;
+            let (outcome, mut writing) =
+                writing(world, path.clone(), *how, (*ascii, *size), medium);
+            writing.prepared = Some(begin);
+            (outcome, Opened::Write(writing))
         }
         _ => return None,
     };
@@ -240,11 +245,14 @@ fn reading(
     (outcome, Opened::Read(reading))
 }
 
+/// Whether text is converted, and how many bytes were announced.
+type Content = (bool, Option<u64>);
+
 fn open_write(
     world: &World,
     path: VirtualPath,
     how: Upload,
-    ascii: bool,
+    content: Content,
 ) -> Result<(Outcome, Opened)> {
     let failed = |error: StorageError| reason(&error);
     let path = if how == Upload::Unique {
@@ -254,21 +262,22 @@ fn open_write(
         path
     };
     let medium = world.storage.check_upload(&path, how).map_err(failed)?;
-    Ok(writing(world, path, how, ascii, medium))
+    let (outcome, writing) = writing(world, path, how, content, medium);
+    Ok((outcome, Opened::Write(writing)))
 }
 
 fn writing(
     world: &World,
     path: VirtualPath,
     how: Upload,
-    ascii: bool,
+    (ascii, size): Content,
     medium: Medium,
-) -> (Outcome, Opened) {
+) -> (Outcome, Writing) {
     let name = (how == Upload::Unique).then(|| path.clone());
     let storage = std::sync::Arc::clone(&world.storage);
     (
         Outcome::Opened { size: None, name },
-        Opened::Write(Writing { storage, path, how, ascii, medium, careful: world.careful }),
+        Writing { storage, path, how, ascii, size, medium, prepared: None, careful: world.careful },
     )
 }
 

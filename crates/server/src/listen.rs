@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use twoport_net::control::ControlStream;
+use twoport_net::control::{self, ControlStream};
 use twoport_net::data::desk::{Arrived, Desk};
 use twoport_net::data::dial::canonical;
 use twoport_net::data::ports::accept_now;
@@ -63,6 +63,8 @@ struct Shared {
     stop: watch::Sender<Stop>,
     census: Census,
     sessions: AtomicU64,
+    /// How often quiet connections are probed that have their options from their listener.
+    inherited: Duration,
 }
 
 impl Server {
@@ -72,13 +74,16 @@ impl Server {
     /// # Errors
     /// What the system says, with the address.
     pub fn bind(config: Config, accounts: Accounts) -> io::Result<Self> {
-        let mut listeners = Vec::new();
+        let (mut listeners, inherited) = (Vec::new(), config.timeouts.keep_alive);
         for (door, _) in config.doors() {
             let opened = match door.address {
                 Some(address) => vec![listen(address)?],
                 None => listen_anywhere(21).or_else(|_| listen_anywhere(2121))?,
             };
-            listeners.extend(opened.into_iter().map(|listener| (listener, door)));
+            for listener in opened {
+                control::set_options(&listener, inherited)?;
+                listeners.push((listener, door));
+            }
         }
         let bound = |implicit: bool| {
             let these = listeners.iter().filter(move |(_, door)| door.implicit == implicit);
@@ -91,6 +96,7 @@ impl Server {
             stop: watch::Sender::new(Stop::No),
             census: Census::default(),
             sessions: AtomicU64::new(0),
+            inherited,
         };
         Ok(Self { listeners, addresses, implicit_addresses, shared: Arc::new(shared) })
     }
@@ -249,7 +255,11 @@ fn admit(
         Ok(place) => {
             let stop = shared.stop.subscribe();
             // A connection that is gone before it began is nobody's loss.
-            if let Ok(stream) = ControlStream::new(stream, serving.keep_alive) {
+            let taken = match serving.keep_alive {
+                keep_alive if keep_alive == shared.inherited => ControlStream::inheriting(stream),
+                keep_alive => ControlStream::new(stream, keep_alive),
+            };
+            if let Ok(stream) = taken {
                 let stream = stream.on_behalf_of(ends);
                 let (local, client) = (stream.local().ip(), stream.peer().ip());
                 // Each open socket is a door of the configuration in force, which takes over those

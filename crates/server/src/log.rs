@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{Level, enabled, info, warn};
@@ -26,7 +27,7 @@ pub struct Who {
     /// The client's address.
     pub peer: IpAddr,
     /// The account, once there is one.
-    pub user: Option<String>,
+    pub user: Option<Arc<str>>,
     /// Whether the account is that of visitors.
     pub anonymous: bool,
 }

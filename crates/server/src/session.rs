@@ -5,6 +5,7 @@
 //! and drains its effects.
 
 mod channel;
+mod connection;
 mod control;
 pub(crate) mod source;
 mod spare;
@@ -289,7 +290,11 @@ impl Driver {
                     }
                 }
                 Effect::Dial(target) => self.transfer = self.channel.dial(target),
-                Effect::Transfer(ticket) => self.start(ticket),
+                Effect::Transfer(ticket) => {
+                    // A short file would be there before the reply that announces it.
+                    self.control.flush().await;
+                    self.start(ticket);
+                }
                 Effect::Cancel(ticket) => self.cancel(ticket),
                 Effect::Unlisten => self.channel.close(),
                 Effect::Doze => self.channel.doze(),
@@ -391,7 +396,7 @@ impl Driver {
             Finished::LoggedIn { ticket, account, world } => {
                 let (permissions, data_tls) = (account.permissions, account.data_tls);
                 let outcome = Outcome::LoggedIn(Grant { permissions, data_tls });
-                self.who.user = Some(account.name.clone());
+                self.who.user = Some(account.name.as_str().into());
                 self.who.anonymous = account.anonymous;
                 self.world = Some(world);
                 self.place.authenticated();
@@ -462,7 +467,7 @@ impl Driver {
     fn start(&mut self, ticket: Ticket) {
         let stall = self.serving.stall_timeout;
         let opened = self.moving.opened.take_if(|opened| opened.0 == ticket);
-        let (Some(opened), Some(stream)) = (opened, self.channel.take()) else {
+        let (Some(opened), Some(connection)) = (opened, self.channel.take()) else {
             let outcome = Outcome::Broken { reason: Reason::LocalError, bytes: 0 };
             self.inputs.push_back(Input::Done(ticket, outcome));
             return;
@@ -470,15 +475,24 @@ impl Driver {
         let (_, opened) = *opened;
         self.moving.begin(&opened, &self.who);
         let progress = self.moving.progress.clone();
-        self.transfer = match opened {
-            Opened::Read(reading) => work::send(ticket, stream, reading, (stall, progress)),
-            Opened::List(rows) => work::send(ticket, stream, rows, (stall, progress)),
+        let begun = match opened {
+            Opened::Read(reading) => {
+                work::send_file(ticket, connection, reading, (stall, progress))
+            }
+            Opened::List(rows) => Err(work::send_list(ticket, connection, rows, (stall, progress))),
             Opened::Write(writing) => {
                 let cancelled = self.moving.cancellation();
-                let receiving = writing.expect(self.control.outlook(), stream.is_tls());
-                work::receive(ticket, stream, receiving, (stall, progress), cancelled)
+                let receiving = writing.expect(self.control.outlook(), connection.is_tls());
+                Err(work::receive(ticket, connection, receiving, (stall, progress), cancelled))
             }
         };
+        match begun {
+            Ok(finished) => {
+                let input = self.transfer_finished(finished);
+                self.inputs.extend(input);
+            }
+            Err(slot) => self.transfer = slot,
+        }
     }
 
     /// Stops what runs under the ticket. What was received is kept for resume, which takes a while;

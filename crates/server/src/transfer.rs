@@ -90,6 +90,10 @@ impl pump::Source for Reading {
         Ok(())
     }
 
+    fn is_in_memory(&self) -> bool {
+        self.source.is_in_memory()
+    }
+
     fn file(&self) -> Option<(&File, u64)> {
         if self.encoder.is_some() {
             return None;
@@ -112,8 +116,12 @@ pub struct Writing {
     pub how: Upload,
     /// Whether the text of the network is converted.
     pub ascii: bool,
+    /// How many bytes the client has announced.
+    pub size: Option<u64>,
     /// What is written to, as far as is known.
     pub medium: Medium,
+    /// Begins the upload where it was prepared with what was found when it was checked.
+    pub prepared: Option<Box<dyn FnOnce() -> storage::Result<Box<dyn storage::Sink>> + Send>>,
     /// Whether the end of the data is waited with.
     pub careful: bool,
 }
@@ -137,11 +145,13 @@ impl Writing {
         Receiving {
             medium: self.medium,
             least: if self.careful { SETTLING } else { Duration::ZERO },
+            left: self.size,
             target: Some(self),
             sink: None,
             decoder,
             text: Vec::new(),
             began: clock::now(),
+            has_come: false,
             flushing: Duration::ZERO,
             news,
             is_settled: proven,
@@ -174,7 +184,10 @@ pub struct Receiving {
     text: Vec<u8>,
     /// When the first bytes came; the transfer, if none have.
     began: Time,
+    has_come: bool,
     flushing: Duration,
+    /// How many of the bytes that were announced are still to come.
+    left: Option<u64>,
     /// How long the end of the data is waited with at least.
     least: Duration,
     news: Option<Outlook>,
@@ -186,7 +199,10 @@ pub struct Receiving {
 impl Receiving {
     fn open(&mut self) -> Result<(), Reason> {
         let Some(target) = self.target.take() else { return Ok(()) };
-        let begun = target.storage.begin_upload(&target.path, target.how);
+        let begun = match target.prepared {
+            Some(begin) => begin(),
+            None => target.storage.begin_upload(&target.path, target.how),
+        };
         self.sink = Some(begun.map_err(|error| reason(&error))?);
         Ok(())
     }
@@ -194,7 +210,8 @@ impl Receiving {
     /// How long the end of the data is still to be waited with, if it came now.
     #[must_use]
     pub fn settling(&self) -> Duration {
-        if self.is_settled {
+        // As many as were announced: that is the whole of it.
+        if self.is_settled || self.left == Some(0) {
             return Duration::ZERO;
         }
         let took = clock::now().since(self.began).saturating_sub(self.flushing);
@@ -253,11 +270,16 @@ impl Receiving {
 impl pump::Sink for Receiving {
     type Error = Reason;
 
-    fn take(&mut self, chunk: &[u8]) -> Result<(), Reason> {
-        if self.target.is_some() {
-            // However long they have waited here, the news has waited as long.
+    fn comes(&mut self) {
+        if !std::mem::replace(&mut self.has_come, true) {
             self.began = clock::now();
         }
+    }
+
+    fn take(&mut self, chunk: &[u8]) -> Result<(), Reason> {
+        self.comes();
+        // More than was announced proves nothing any more.
+        self.left = self.left.and_then(|left| left.checked_sub(chunk.len() as u64));
         self.open()?;
         let Some(decoder) = &mut self.decoder else { return self.write(chunk) };
         self.text.clear();
@@ -284,9 +306,21 @@ impl pump::Sink for Receiving {
         Ok(())
     }
 
-    fn hesitates(&mut self) -> Duration {
-        let is_settled = std::mem::replace(&mut self.is_settled, true);
-        if is_settled { Duration::ZERO } else { self.least }
+    /// A flush to a disk takes its part of the time, so that what is left of it is waited behind that.
+    fn hesitates(&mut self, at_hand: usize) -> Duration {
+        let is_careful = !self.least.is_zero();
+        if is_careful && self.medium == Medium::Disk {
+            return Duration::ZERO;
+        }
+        let is_whole = self.left == Some(at_hand as u64);
+        let hesitates = if is_careful && !is_whole { self.settling() } else { Duration::ZERO };
+        self.is_settled = true;
+        hesitates
+    }
+
+    fn is_unseen(&self) -> bool {
+        let how = self.target.as_ref().map(|target| target.how);
+        matches!(how, Some(Upload::Replace { .. } | Upload::Unique))
     }
 
     fn is_at_once(&self) -> bool {
@@ -383,3 +417,6 @@ impl pump::Source for Rows {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+pub mod allocations;
 pub mod beneath;
 pub mod directory;
 pub mod file;

@@ -217,9 +217,10 @@ impl Desk {
         let accepted = poll_fn(|cx| {
             let mut state = self.state();
             match lease.poll_accept(cx) {
-                Poll::Ready(Ok((stream, from))) => {
-                    Poll::Ready(Ok(self.accepted(&mut state, stream, from)))
-                }
+                Poll::Ready(Ok((stream, from))) => Poll::Ready(
+                    TcpStream::from_std(stream)
+                        .map(|stream| self.accepted(&mut state, stream, from)),
+                ),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
                 Poll::Pending => Poll::Pending,
             }

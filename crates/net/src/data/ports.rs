@@ -3,21 +3,26 @@
 //! A port is leased to a session and comes back when the lease is dropped. Ports are taken in
 //! random order, so that nobody can guess the next one.
 
+use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream as Socket};
 use std::ops::RangeInclusive;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
+
 use twoport_proto::data::LOWEST_PORT;
 
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket as Raw, Type};
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 
 use twoport_proto::reason::Reason;
 
 use super::dial::canonical;
+use crate::watch;
 
 /// Ports that helpers in NATs and firewalls take for other protocols and rewrite: FTP, TFTP, RTSP,
 /// H.323, PPTP, SCCP, SIP. They are left out of every range.
@@ -31,9 +36,11 @@ pub struct Ports {
 }
 
 /// A passive port that listens, until it is dropped.
+///
+/// Connections to it are given out as they are: the runtime does not know them yet.
 #[derive(Debug)]
 pub struct Lease {
-    listener: TcpListener,
+    listener: AsyncFd<OwnedFd>,
     place: Arc<Place>,
 }
 
@@ -154,40 +161,55 @@ impl Lease {
     /// # Errors
     /// What the system says; the caller may try again.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = self.listener.accept().await?;
-        Ok((stream, canonical(peer)))
+        let (stream, peer) = poll_fn(|cx| self.poll_accept(cx)).await?;
+        Ok((TcpStream::from_std(stream)?, peer))
     }
 
     /// The next connection, without waiting for one: asked of the kernel itself, which knows before
     /// the runtime does.
     #[must_use]
     pub fn accept_now(&self) -> Option<(TcpStream, SocketAddr)> {
-        accept_now(&self.listener)
+        accept_now(self.listener.get_ref())
     }
 
-    /// The next connection, for who waits for more than one thing.
+    /// The next connection, for who waits for more than one thing. The runtime does not know it: a short
+    /// transfer is over before it need.
     ///
     /// # Errors
     /// As for [`accept`](Self::accept).
-    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        self.listener.poll_accept(cx).map_ok(|(stream, peer)| (stream, canonical(peer)))
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, SocketAddr)>> {
+        loop {
+            let mut ready = ready!(self.listener.poll_read_ready(cx))?;
+            if let Ok(accepted) = ready.try_io(|listener| accept(listener.get_ref())) {
+                return Poll::Ready(accepted);
+            }
+        }
     }
 
     /// Closes connections that wait unaccepted: left over from an earlier offer, they must not be
-    /// taken for the answer to the next one.
+    /// taken for the answer to the next one. The kernel itself is asked, and the runtime told.
     pub fn drain(&self) {
-        while rustix::net::accept(&self.listener).is_ok() {}
+        let ready = self.listener.poll_read_ready(&mut Context::from_waker(Waker::noop()));
+        while rustix::net::accept(self.listener.get_ref()).is_ok() {}
+        if let Poll::Ready(Ok(mut ready)) = ready {
+            // What has come since then is another readiness, and stays.
+            ready.clear_ready();
+        }
     }
 }
 
 /// The next connection to a listener, without waiting for one.
 #[must_use]
-pub fn accept_now(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+pub fn accept_now(listener: impl AsFd) -> Option<(TcpStream, SocketAddr)> {
+    let (stream, peer) = accept(listener).ok()?;
+    Some((TcpStream::from_std(stream).ok()?, peer))
+}
+
+fn accept(listener: impl AsFd) -> io::Result<(Socket, SocketAddr)> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let accepted = rustix::net::accept_with(listener, flags);
-    let stream = TcpStream::from_std(accepted.ok()?.into()).ok()?;
-    let peer = stream.peer_addr().ok()?;
-    Some((stream, canonical(peer)))
+    let (socket, peer) = rustix::net::acceptfrom_with(listener, flags)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    Ok((socket.into(), canonical(peer.ok_or(io::ErrorKind::NotConnected)?)))
 }
 
 impl Drop for Place {
@@ -198,16 +220,16 @@ impl Drop for Place {
 }
 
 /// The backlog is short: one connection is wanted, a few strangers may come first.
-fn listen(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+fn listen(address: IpAddr, port: u16) -> io::Result<AsyncFd<OwnedFd>> {
     const BACKLOG: i32 = 8;
     let address = SocketAddr::from((address, port));
     let kind = Type::STREAM.nonblocking().cloexec();
-    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    let socket = Raw::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     // Connections of earlier transfers linger in TIME_WAIT on the port.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    watch::for_reading(socket.into())
 }
 
 fn is_taken(error: &io::Error) -> bool {

@@ -7,8 +7,9 @@
 mod receive;
 mod send;
 
-pub(super) use receive::receive;
-pub(super) use send::send;
+pub(super) use receive::{receive, receive_fresh};
+pub use send::Begun;
+pub(super) use send::{begin, go_on};
 
 use std::io;
 use std::net::TcpStream as Socket;

@@ -178,6 +178,8 @@ pub enum Job {
         how: Upload,
         /// Whether text is converted.
         ascii: bool,
+        /// How many bytes are to come, if the client has announced it: with so many it is whole.
+        size: Option<u64>,
     },
     /// Open a listing for LIST, NLST or MLSD.
     OpenList(ListTarget),

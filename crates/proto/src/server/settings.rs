@@ -16,6 +16,8 @@ pub(super) struct Settings {
     pub(super) restart: u64,
     /// The first and the last byte, both included.
     pub(super) range: Option<(u64, u64)>,
+    /// The size of the next upload, as ALLO has told it.
+    pub(super) announced: Option<u64>,
     pub(super) facts: FactSet,
     pub(super) hash: HashAlgorithm,
     pub(super) epsv_all: bool,
@@ -27,6 +29,7 @@ impl Default for Settings {
             representation: Representation::Ascii,
             restart: 0,
             range: None,
+            announced: None,
             facts: FactSet::DEFAULT,
             hash: HashAlgorithm::Sha256,
             epsv_all: false,
@@ -57,7 +60,10 @@ impl Core {
             Command::Stru(_) => self.line(Code::OK, "File transfer structure set to: F."),
             Command::Mode(_) => self.line(Code::OK, "Transfer mode set to: S."),
             // 200, not 202: some cameras take 202 for a failure.
-            Command::Allo => self.line(Code::OK, "No storage allocation necessary."),
+            Command::Allo(size) => {
+                self.settings.announced = size.filter(|size| *size > 0);
+                self.line(Code::OK, "No storage allocation necessary.");
+            }
             Command::Acct(_) => self.line(Code::SUPERFLUOUS, "No account is needed."),
             // RFC 6384 §11: it is for the gateways on the way, and nothing is done.
             Command::Algs(_) => self.line(Code::SUPERFLUOUS, "No gateway translates here."),

@@ -283,8 +283,12 @@ impl Core {
 
     fn upload(&mut self, intent: Intent, path: VirtualPath, how: Upload) {
         let ascii = self.settings.is_ascii();
+        let announced = self.settings.announced.take();
+        let is_new = matches!(how, Upload::Replace { .. } | Upload::Unique);
+        // What is counted is on the wire, and as long as the file only if nothing was there before.
+        let size = announced.filter(|_| is_new && !ascii);
         let shown = path.as_bytes().into();
-        self.begin(intent, shown, Job::OpenWrite { path, how, ascii });
+        self.begin(intent, shown, Job::OpenWrite { path, how, ascii, size });
     }
 
     fn list(&mut self, request: &Request<'_>, listing: Listing, form: Form) {

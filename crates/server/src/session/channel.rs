@@ -6,7 +6,7 @@
 //! or the control port.
 
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream as Socket};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -32,6 +32,7 @@ use twoport_proto::reason::Reason;
 use twoport_proto::server::{DataEvent, Outcome, Ticket};
 use twoport_proto::time::Time;
 
+use super::connection::Connection;
 use super::source::Source;
 use super::way::Way;
 use super::work::{Finished, Slot};
@@ -60,7 +61,7 @@ const LEAST_ALONE: Duration = Duration::from_millis(100);
 const TURN: Duration = Duration::from_secs(5);
 
 /// A connection, where it comes from, and why it is nobody's.
-type Came = (TcpStream, SocketAddr, Result<(), Reason>);
+type Came = (Connection, SocketAddr, Result<(), Reason>);
 
 /// A connection of which the load balancer has yet to say whose it is; none behind a pause.
 type Arriving = Pin<Box<dyn Future<Output = Option<Came>> + Send>>;
@@ -93,7 +94,7 @@ pub(super) struct Channel {
     offered: bool,
     offered_at: Time,
     kept_until: Time,
-    held: Option<Stream>,
+    held: Option<Connection>,
 }
 
 impl Channel {
@@ -268,7 +269,7 @@ impl Channel {
             return Poll::Ready(self.handed(handed));
         }
         loop {
-            let Some((stream, from, said)) = ready!(self.poll_came(cx)) else { continue };
+            let Some((connection, from, said)) = ready!(self.poll_came(cx)) else { continue };
             if let Err(reason) = said {
                 return Poll::Ready(DataEvent::Stranger(from, reason));
             }
@@ -279,7 +280,7 @@ impl Channel {
             self.way.shut();
             self.outside.evidence().note(self.peer, true);
             self.kept_until = clock::now().after(KEPT);
-            self.held = Some(stream.into());
+            self.held = Some(connection);
             return Poll::Ready(DataEvent::Arrived);
         }
     }
@@ -293,7 +294,7 @@ impl Channel {
                 if !self.at_control {
                     self.outside.evidence().note(self.peer, true);
                 }
-                self.held = Some(stream.into());
+                self.held = Some(Connection::Known(stream.into()));
                 DataEvent::Arrived
             }
             Handed::Refused(reason) => {
@@ -312,10 +313,12 @@ impl Channel {
         }
         let Some(lease) = &self.lease else { return Poll::Pending };
         match ready!(lease.poll_accept(cx)) {
-            Ok((stream, from)) if self.trusted_proxies.contain(from.ip()) => {
-                self.arriving = Some(Box::pin(ask(stream, from)));
+            Ok((socket, from)) if self.trusted_proxies.contain(from.ip()) => {
+                self.arriving = Some(Box::pin(ask(socket, from)));
             }
-            Ok((stream, from)) => return Poll::Ready(Some((stream, from, Ok(())))),
+            Ok((socket, from)) => {
+                return Poll::Ready(Some((Connection::Fresh(socket), from, Ok(()))));
+            }
             // The connection was gone before it was accepted, or descriptors ran out.
             Err(error) => {
                 tracing::warn!(target: "twoport", %error, "a data connection was not accepted");
@@ -351,7 +354,7 @@ impl Channel {
 
     /// Keeps a connection until its transfer begins.
     pub(super) fn hold(&mut self, stream: Stream) {
-        self.held = Some(stream);
+        self.held = Some(Connection::Known(stream));
     }
 
     /// Begins TLS on the connection.
@@ -361,7 +364,7 @@ impl Channel {
             let Some(held) = held else {
                 return Finished::Secured(Err(TlsError::new(Reason::LocalError)));
             };
-            let tcp = match held.into_tcp() {
+            let tcp = match held.known().and_then(Stream::into_tcp) {
                 Ok(tcp) => tcp,
                 Err(error) => return Finished::Secured(Err(error.into())),
             };
@@ -381,7 +384,7 @@ impl Channel {
     }
 
     /// The connection, for its transfer.
-    pub(super) const fn take(&mut self) -> Option<Stream> {
+    pub(super) const fn take(&mut self) -> Option<Connection> {
         self.held.take()
     }
 
@@ -419,11 +422,13 @@ impl Channel {
 }
 
 /// Whose connection a trusted load balancer has made.
-async fn ask(stream: TcpStream, from: SocketAddr) -> Option<Came> {
-    Some(match proxy::read_header(&stream, proxy::PATIENCE).await {
-        Ok(ends) => (stream, proxy::source(ends, from), Ok(())),
-        Err(reason) => (stream, from, Err(reason)),
-    })
+async fn ask(socket: Socket, from: SocketAddr) -> Option<Came> {
+    let stream = TcpStream::from_std(socket).ok()?;
+    let (from, said) = match proxy::read_header(&stream, proxy::PATIENCE).await {
+        Ok(ends) => (proxy::source(ends, from), Ok(())),
+        Err(reason) => (from, Err(reason)),
+    };
+    Some((Connection::Known(stream.into()), from, said))
 }
 
 fn unopened(error: &LeaseError) -> Outcome {

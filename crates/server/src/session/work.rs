@@ -22,6 +22,7 @@ use twoport_proto::reason::Reason;
 use twoport_proto::server::{Outcome, Ticket};
 use twoport_proto::time::Time;
 
+use super::connection::Connection;
 use crate::accounts::Account;
 use crate::log::Who;
 use crate::serving::Serving;
@@ -95,7 +96,7 @@ pub(super) struct Moving {
 impl Moving {
     pub(super) fn begin(&mut self, opened: &Opened, who: &Who) {
         self.who = Some(who.clone());
-        self.progress = Progress::default();
+        self.progress.restart();
         self.began = clock::now();
         self.ascii = opened.is_ascii();
         self.phase = match opened {
@@ -189,45 +190,70 @@ fn broken(ticket: Ticket, error: &PumpError<Reason>, progress: &Progress) -> Fin
     ended(ticket, Outcome::Broken { reason, bytes: progress.bytes() })
 }
 
-/// Something to send that may have been cut short.
-pub(super) trait Sendable: pump::Source<Error = Reason> {
-    fn cut(&self) -> Option<Reason>;
-}
-
-impl Sendable for Reading {
-    fn cut(&self) -> Option<Reason> {
-        None
-    }
-}
-
-impl Sendable for Rows {
-    fn cut(&self) -> Option<Reason> {
-        Self::cut(self)
-    }
-}
-
-/// Sends a file or a listing.
-pub(super) fn send(
+/// Sends a file; at once, where that is all there is to do.
+pub(super) fn send_file(
     ticket: Ticket,
-    stream: Stream,
-    source: impl Sendable,
+    connection: Connection,
+    mut reading: Reading,
+    (stall, progress): (Duration, Progress),
+) -> Result<Finished, Slot> {
+    let is_file = pump::Source::file(&reading).is_some();
+    let begun = match &connection {
+        Connection::Fresh(socket) if is_file => pump::begin(socket, &mut reading, &progress),
+        Connection::Known(Stream::Plain(tcp)) if is_file => {
+            pump::begin(tcp, &mut reading, &progress)
+        }
+        Connection::Fresh(_) | Connection::Known(_) => Ok(pump::Begun::default()),
+    };
+    let begun = match begun {
+        Ok(begun) if begun.is_done() => {
+            return Ok(ended(ticket, Outcome::Moved { bytes: progress.bytes(), cut: None }));
+        }
+        Ok(begun) => begun,
+        Err(error) => return Ok(broken(ticket, &error, &progress)),
+    };
+    let stream = connection.known();
+    Err(Slot::new(async move {
+        let sent = match stream {
+            Ok(Stream::Plain(tcp)) if is_file => {
+                pump::go_on(tcp, reading, begun, stall, &progress).await
+            }
+            Ok(stream) => pump::send(stream, reading, stall, &progress).await,
+            Err(_) => return unregistered(ticket),
+        };
+        match sent {
+            Ok(_) => ended(ticket, Outcome::Moved { bytes: progress.bytes(), cut: None }),
+            Err(error) => broken(ticket, &error, &progress),
+        }
+    }))
+}
+
+/// Sends a listing.
+pub(super) fn send_list(
+    ticket: Ticket,
+    connection: Connection,
+    rows: Rows,
     (stall, progress): (Duration, Progress),
 ) -> Slot {
+    let stream = connection.known();
     Slot::new(async move {
-        match pump::send(stream, source, stall, &progress).await {
-            Ok(source) => {
-                let (bytes, cut) = (progress.bytes(), source.cut());
-                ended(ticket, Outcome::Moved { bytes, cut })
-            }
+        let Ok(stream) = stream else { return unregistered(ticket) };
+        match pump::send(stream, rows, stall, &progress).await {
+            Ok(rows) => ended(ticket, Outcome::Moved { bytes: progress.bytes(), cut: rows.cut() }),
             Err(error) => broken(ticket, &error, &progress),
         }
     })
 }
 
+/// The runtime cannot wait for any more connections.
+fn unregistered(ticket: Ticket) -> Finished {
+    ended(ticket, Outcome::Broken { reason: Reason::LocalError, bytes: 0 })
+}
+
 /// Receives a file to the end of its data. What came before a break is kept for resume.
 pub(super) fn receive(
     ticket: Ticket,
-    stream: Stream,
+    connection: Connection,
     receiving: Receiving,
     (stall, progress): (Duration, Progress),
     cancelled: oneshot::Receiver<()>,
@@ -238,7 +264,14 @@ pub(super) fn receive(
                 pending::<()>().await;
             }
         };
-        let (receiving, end) = pump::receive(stream, receiving, stall, &progress, cancelled).await;
+        let (receiving, end) = match connection {
+            Connection::Fresh(socket) => {
+                pump::receive_fresh(socket, receiving, stall, &progress, cancelled).await
+            }
+            Connection::Known(stream) => {
+                pump::receive(stream, receiving, stall, &progress, cancelled).await
+            }
+        };
         match end {
             Ok(true) if receiving.is_stored() => {
                 ended(ticket, Outcome::Moved { bytes: progress.bytes(), cut: None })

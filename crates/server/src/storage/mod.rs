@@ -68,6 +68,10 @@ pub enum Medium {
     Memory,
 }
 
+/// An upload that was checked: what it is written to, and what begins it in place of
+/// [`Storage::begin_upload`], with what was found then. Dropped, it leaves nothing.
+pub type Prepared = (Medium, Box<dyn FnOnce() -> Result<Box<dyn Sink>> + Send>);
+
 /// A tree of files as FTP sees it. Every call may block and none holds a lock between calls.
 ///
 /// Paths are below the storage's root. Unless a method says otherwise, a link in the path is
@@ -103,8 +107,9 @@ pub trait Storage: Send + Sync {
     /// it is for the time before the data connection is up.
     fn check_upload(&self, path: &VirtualPath, how: Upload) -> Result<Medium>;
 
-    /// As [`Storage::check_upload`], on a thread that must not wait. `None` says nothing: ask there.
-    fn check_upload_at_once(&self, path: &VirtualPath, how: Upload) -> Option<Medium> {
+    /// As [`Storage::check_upload`], on a thread that must not wait, and what was found for the
+    /// upload to begin with. `None` says nothing: ask there.
+    fn prepare_upload_at_once(&self, path: &VirtualPath, how: Upload) -> Option<Prepared> {
         let _may_have_to_wait = (path, how);
         None
     }
@@ -159,6 +164,11 @@ pub trait Source: Send {
 
     /// The length of the whole file when it was opened, wherever reading began.
     fn size(&self) -> u64;
+
+    /// Whether it is known to lie in memory, where reading waits for nothing.
+    fn is_in_memory(&self) -> bool {
+        false
+    }
 
     /// The open file with its cursor where reading stands, if there is one: for zero-copy.
     fn as_file(&self) -> Option<&File> {

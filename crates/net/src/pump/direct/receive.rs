@@ -2,24 +2,39 @@
 //!
 //! What came is in the file, or was shown to the sink, however the transfer ends.
 
+use std::io::ErrorKind;
 use std::net::{Shutdown, TcpStream as Socket};
 use std::os::fd::AsFd as _;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use rustix::pipe::{SpliceFlags, splice};
+use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
+use twoport_proto::reason::Reason;
 
 use super::super::pipe::Pipe;
 use super::super::turn::{Turn, Watch, Water};
 use super::super::{Progress, PumpError, Sink, blocking, copy, data_error, timeout};
 use super::{End, out_of_runtime};
 use crate::stream::Stream;
+use crate::watch;
 
 /// How much of an upload is taken without splicing. Origin: a short file comes whole, and one write
 /// does it.
 const AT_ONCE: usize = 64 * 1024;
+
+/// How much of it is made room for before it comes. Origin: two pages hold most of what comes in one
+/// segment.
+const SHORT: usize = 8 * 1024;
+
+/// How long the end may come behind the first bytes of an upload that somebody sees grow. Origin: a
+/// peer sends a short file and closes in two steps, some microseconds apart; the clock of the runtime
+/// ticks in ms.
+const GATHERING: Duration = Duration::from_millis(1);
 
 /// How much is stored in one step. Origin: it takes a tenth of a ms, and who drops a transfer waits
 /// for it.
@@ -39,22 +54,106 @@ pub(in super::super) async fn receive<S: Sink>(
     let mut chunk = Vec::with_capacity(AT_ONCE);
     let first =
         copy::first(&mut stream, &mut chunk, AT_ONCE, stall, progress, cancel.as_mut()).await;
-    if let Err(mut end) = first {
-        let pause = if matches!(end, Ok(true)) { sink.hesitates() } else { Duration::ZERO };
-        if !pause.is_zero() {
-            tokio::select! {
-                biased;
-                () = &mut cancel => end = Ok(false),
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
-        let (sink, taken) = copy::last(sink, chunk, matches!(end, Ok(true))).await;
-        return (sink, taken.map_err(PumpError::Storage).and(end));
+    sink.comes();
+    if let Err(end) = first {
+        return short(sink, chunk, end, cancel).await;
     }
     match stream.into_tcp() {
         Ok(tcp) => turns(tcp, sink, chunk, stall, progress, cancel).await,
         Err(error) => (sink, Err(data_error(error))),
     }
+}
+
+/// The same of a connection that the runtime does not know yet.
+pub(in super::super) async fn receive_fresh<S: Sink>(
+    socket: Socket,
+    mut sink: S,
+    stall: Duration,
+    progress: &Progress,
+    cancel: impl Future<Output = ()>,
+) -> (S, Result<bool, PumpError<S::Error>>) {
+    let mut cancel = pin!(cancel);
+    let mut chunk = Vec::with_capacity(SHORT);
+    let socket = match watch::for_reading(socket) {
+        Ok(socket) => socket,
+        Err(error) => return (sink, Err(data_error(error))),
+    };
+    let gathered = gather(&socket, &mut chunk, &mut sink, stall, progress, cancel.as_mut()).await;
+    if let Err(end) = gathered {
+        return short(sink, chunk, end, cancel).await;
+    }
+    match TcpStream::from_std(socket.into_inner()) {
+        Ok(tcp) => turns(tcp, sink, chunk, stall, progress, cancel).await,
+        Err(error) => (sink, Err(data_error(error))),
+    }
+}
+
+/// What comes first: all of a short upload with its end, which is an error here. The kernel is asked
+/// until it says that there is no more: the end is mostly there with the data.
+async fn gather<S: Sink>(
+    socket: &AsyncFd<Socket>,
+    chunk: &mut Vec<u8>,
+    sink: &mut S,
+    stall: Duration,
+    progress: &Progress,
+    mut cancel: Pin<&mut impl Future<Output = ()>>,
+) -> Result<(), Result<bool, PumpError<S::Error>>> {
+    let gathering = if sink.is_unseen() { stall } else { GATHERING };
+    loop {
+        let patience = if chunk.is_empty() { stall } else { gathering };
+        let waited = tokio::select! {
+            biased;
+            () = &mut cancel => return Err(Ok(false)),
+            waited = tokio::time::timeout(patience, socket.readable()) => waited,
+        };
+        let mut ready = match waited {
+            Ok(ready) => ready.map_err(|error| Err(data_error(error)))?,
+            Err(_) if patience == stall => {
+                return Err(Err(PumpError::Data(Reason::DataStalled, None)));
+            }
+            Err(_) => return Ok(()),
+        };
+        while let Ok(read) = ready.try_io(|socket| Ok(read_now(socket.get_ref(), chunk)?)) {
+            match read {
+                Ok(0) => return Err(Ok(true)),
+                Ok(read) => {
+                    progress.add(read);
+                    sink.comes();
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Err(data_error(error))),
+            }
+            if chunk.len() >= AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn read_now(socket: &Socket, chunk: &mut Vec<u8>) -> rustix::io::Result<usize> {
+    if chunk.len() == chunk.capacity() {
+        chunk.reserve_exact(AT_ONCE.saturating_sub(chunk.len()));
+    }
+    Ok(rustix::net::recv(socket, spare_capacity(chunk), RecvFlags::DONTWAIT)?.0)
+}
+
+/// Takes what came at once, and its end.
+async fn short<S: Sink>(
+    mut sink: S,
+    chunk: Vec<u8>,
+    mut end: Result<bool, PumpError<S::Error>>,
+    mut cancel: Pin<&mut impl Future<Output = ()>>,
+) -> (S, Result<bool, PumpError<S::Error>>) {
+    let pause = if matches!(end, Ok(true)) { sink.hesitates(chunk.len()) } else { Duration::ZERO };
+    if !pause.is_zero() {
+        tokio::select! {
+            biased;
+            () = &mut cancel => end = Ok(false),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    let (sink, taken) = copy::last(sink, chunk, matches!(end, Ok(true))).await;
+    (sink, taken.map_err(PumpError::Storage).and(end))
 }
 
 /// Takes turns until the end.

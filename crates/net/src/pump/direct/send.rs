@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{IoSliceMut, Seek as _, SeekFrom};
 use std::net::TcpStream as Socket;
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::event::PollFlags;
@@ -30,14 +30,14 @@ thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Sends all of the file and leaves the connection open.
-pub(in super::super) async fn send<S: Source>(
+/// Sends what is left of the file and leaves the connection open.
+pub(in super::super) async fn go_on<S: Source>(
     tcp: TcpStream,
     mut source: S,
+    begun: Begun,
     stall: Duration,
     progress: &Progress,
 ) -> Result<(TcpStream, S), PumpError<S::Error>> {
-    let begun = begin(&tcp, &mut source, progress).map_err(data_error)?;
     let mut stream = Stream::Plain(tcp);
     copy::write_all(&mut stream, &begun.unsent, stall, progress).await?;
     let mut tcp = stream.into_tcp().map_err(data_error)?;
@@ -69,30 +69,39 @@ pub(in super::super) async fn send<S: Source>(
     }
 }
 
-/// What was done without a thread.
-struct Begun {
+/// What was sent without waiting.
+#[derive(Debug, Default)]
+pub struct Begun {
     /// Read, and not yet taken by the kernel.
     unsent: Vec<u8>,
     /// Whether there is nothing more to read.
     is_whole: bool,
 }
 
-/// Sends the first bytes if they are in memory: for a short file that is all there is to do.
-fn begin<S: Source>(
-    tcp: &TcpStream,
+impl Begun {
+    /// Whether that was all there is to do.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.is_whole && self.unsent.is_empty()
+    }
+}
+
+/// Sends the first bytes if they are in memory.
+pub(in super::super) fn begin<S: Source>(
+    tcp: impl AsFd,
     source: &mut S,
     progress: &Progress,
 ) -> rustix::io::Result<Begun> {
     BUFFER.with_borrow_mut(|buffer| {
         buffer.resize(AT_ONCE, 0);
         let Some((file, left)) = source.file() else {
-            return Ok(Begun { unsent: Vec::new(), is_whole: false });
+            return Ok(Begun::default());
         };
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(AT_ONCE);
         let mut filled = 0;
         let mut is_whole = wanted == 0;
         while let Some(space) = buffer.get_mut(filled..wanted).filter(|space| !space.is_empty()) {
-            let Some(read) = read_warm(file, space) else { break };
+            let Some(read) = read_warm(file, space, source.is_in_memory()) else { break };
             filled += read;
             is_whole = read == 0 || filled as u64 == left;
             if read == 0 {
@@ -113,7 +122,10 @@ fn begin<S: Source>(
 }
 
 /// Reads what is in memory; `None` where the disk would have to be waited for.
-fn read_warm(file: &File, space: &mut [u8]) -> Option<usize> {
+fn read_warm(file: &File, space: &mut [u8], in_memory: bool) -> Option<usize> {
+    if in_memory {
+        return rustix::io::read(file, space).ok();
+    }
     let at_cursor = u64::MAX;
     let read = preadv2(file, &mut [IoSliceMut::new(space)], at_cursor, ReadWriteFlags::NOWAIT);
     match read {

@@ -33,7 +33,7 @@ use twoport_sys::file::{self, Kind as FileKind, Metadata, Moment};
 use self::place::{Place, below, place, target, visible};
 use self::plan::must_be_file;
 use super::error::{During as _, Operation, Reason, Result};
-use super::{Identity, Kind, Listing, Medium, Sink, Source, Stat, Storage, Upload};
+use super::{Identity, Kind, Listing, Medium, Prepared, Sink, Source, Stat, Storage, Upload};
 
 pub use self::leftovers::{Sweep, Swept};
 pub use self::place::Links;
@@ -97,6 +97,8 @@ struct Shared {
     root: Root,
     /// Whether unnamed files can be given a name, by device.
     unnamed: Mutex<HashMap<u64, bool>>,
+    /// Whether files lie in memory, by device, where nothing but a moment's waiting depends on it.
+    in_memory: Mutex<HashMap<u64, bool>>,
 }
 
 impl Disk {
@@ -105,7 +107,11 @@ impl Disk {
     /// # Errors
     /// It is not there, not a directory, or the kernel is older than Linux 5.6.
     pub fn open(path: &Path, options: Options) -> io::Result<Self> {
-        let shared = Shared { root: Root::open(path)?, unnamed: Mutex::default() };
+        let shared = Shared {
+            root: Root::open(path)?,
+            unnamed: Mutex::default(),
+            in_memory: Mutex::default(),
+        };
         Ok(Self { shared: Arc::new(shared), options: Arc::new(options) })
     }
 
@@ -260,8 +266,17 @@ impl Storage for Disk {
         plan.map(|plan| plan.medium()).during(Operation::BeginUpload)
     }
 
-    fn check_upload_at_once(&self, path: &VirtualPath, how: Upload) -> Option<Medium> {
-        if how == (Upload::Replace { overwrite: true }) { self.medium_at_once(path) } else { None }
+    fn prepare_upload_at_once(&self, path: &VirtualPath, how: Upload) -> Option<Prepared> {
+        if how != (Upload::Replace { overwrite: true }) {
+            return None;
+        }
+        let (place, medium) = self.place_at_once(path)?;
+        let disk = self.clone();
+        let begin = move || {
+            let sink = disk.fresh(place, true, medium);
+            sink.during(Operation::BeginUpload)
+        };
+        Some((medium, Box::new(begin)))
     }
 
     fn begin_upload(&self, path: &VirtualPath, how: Upload) -> Result<Box<dyn Sink>> {

@@ -67,7 +67,7 @@ impl Plan {
     }
 }
 
-fn medium(directory: &Directory) -> Medium {
+pub(super) fn medium(directory: &Directory) -> Medium {
     if is_in_memory(directory) { Medium::Memory } else { Medium::Disk }
 }
 
@@ -107,8 +107,8 @@ impl Disk {
 
     /// Where a plan to replace the file, or to make it, would write, if it is good and the kernel has
     /// in memory all that it takes; `None` where it would wait, and where a link or anything wrong is
-    /// there.
-    pub(super) fn medium_at_once(&self, path: &VirtualPath) -> Option<Medium> {
+    /// there. The directory is held, whatever it is called by then.
+    pub(super) fn place_at_once(&self, path: &VirtualPath) -> Option<(Place, Medium)> {
         may_be_made(path).ok()?;
         let (root, follow) = (self.root(), self.options().links.follow());
         let name = Name::new(path.name()?).ok()?;
@@ -129,7 +129,7 @@ impl Disk {
             Err(_) => return None,
         }
         directory.may_change().ok()?;
-        Some(medium)
+        Some((Place { directory, name }, medium))
     }
 
     fn resume(&self, place: Place, old: Option<Metadata>, offset: u64) -> Result<Plan, Reason> {

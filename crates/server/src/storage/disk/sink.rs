@@ -11,10 +11,10 @@ use twoport_sys::directory::{Directory, Existing, Name};
 use twoport_sys::file::{self, Kind, Metadata};
 
 use super::place::Place;
-use super::plan::{Plan, is_ours, must_be_file};
+use super::plan::{Plan, is_ours, medium, must_be_file};
 use super::{Disk, Temporaries, hidden};
 use crate::storage::error::{During as _, Operation, Reason, Result, StorageError};
-use crate::storage::{Sink, Stored};
+use crate::storage::{Medium, Sink, Stored};
 
 /// A file that is not yet the target.
 struct Temporary {
@@ -46,13 +46,24 @@ impl Disk {
     pub(super) fn sink(&self, plan: Plan) -> Result<Box<dyn Sink>, Reason> {
         match plan {
             Plan::Fresh { place, overwrite } => {
-                self.forget_kept(&place)?;
-                let (file, own, name) = self.temporary(&place.directory)?;
-                Ok(Box::new(self.part(place, file, own, name, overwrite)))
+                let medium = medium(&place.directory);
+                self.fresh(place, overwrite, medium)
             }
             Plan::Continue { place, kept, offset } => self.go_on(place, &kept, offset),
             Plan::InPlace { place, purpose, offset } => self.in_place(&place, purpose, offset),
         }
+    }
+
+    /// A temporary from the start, in a directory on this medium.
+    pub(super) fn fresh(
+        &self,
+        place: Place,
+        overwrite: bool,
+        medium: Medium,
+    ) -> Result<Box<dyn Sink>, Reason> {
+        self.forget_kept(&place)?;
+        let (file, own, name) = self.temporary(&place.directory)?;
+        Ok(Box::new(self.part(place, file, own, (name, medium), overwrite)))
     }
 
     /// Takes the kept part: whoever renames it first has it.
@@ -64,7 +75,8 @@ impl Disk {
         }
         let file = place.directory.open(&live, Purpose::Update)?;
         let own = file::metadata(&file)?;
-        let mut part = self.part(place, file, own, Some(live), true);
+        let medium = medium(&place.directory);
+        let mut part = self.part(place, file, own, (Some(live), medium), true);
         if !is_ours(&own) {
             return Err(Reason::NotFound);
         }
@@ -98,10 +110,10 @@ impl Disk {
         place: Place,
         file: File,
         own: Metadata,
-        name: Option<Name>,
+        (name, medium): (Option<Name>, Medium),
         overwrite: bool,
     ) -> Temporary {
-        let in_memory = file::is_in_memory(&file);
+        let in_memory = medium == Medium::Memory;
         if name.is_some() {
             lock(&file);
         }

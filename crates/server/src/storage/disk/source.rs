@@ -4,12 +4,13 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::sync::PoisonError;
 
 use rustix::buffer::spare_capacity;
 use twoport_proto::path::VirtualPath;
 use twoport_sys::Errno;
 use twoport_sys::beneath::Purpose;
-use twoport_sys::file::metadata;
+use twoport_sys::file::{is_in_memory, metadata};
 
 use super::Disk;
 use super::place::below;
@@ -20,6 +21,7 @@ use crate::storage::error::{During as _, Operation, Reason, Result};
 struct DiskSource {
     file: File,
     size: u64,
+    in_memory: bool,
 }
 
 impl Disk {
@@ -33,7 +35,7 @@ impl Disk {
         must_be_file(self.metadata(path)?.kind)?;
         let follow = self.options().links.follow();
         let opened = self.root().file(below(path), Purpose::Read, follow);
-        opened_at(opened.map_err(Reason::of_resolving)?, offset)
+        self.opened_at(opened.map_err(Reason::of_resolving)?, offset)
     }
 
     /// The same where the kernel has all that it takes in memory; `None` where it would wait, and
@@ -46,20 +48,23 @@ impl Disk {
         must_be_file(self.metadata_at_once(path)?.kind).ok()?;
         let (root, follow) = (self.root(), self.options().links.follow());
         let opened = root.file_at_once(below(path), Purpose::Read, follow).ok()?;
-        opened_at(opened, offset).ok()
+        self.opened_at(opened, offset).ok()
     }
-}
 
-fn opened_at(mut file: File, offset: u64) -> Result<Box<dyn Source>, Reason> {
-    let now = metadata(&file)?;
-    must_be_file(now.kind)?;
-    if offset > now.size {
-        return Err(Reason::BeyondEnd { offset, size: now.size });
+    fn opened_at(&self, mut file: File, offset: u64) -> Result<Box<dyn Source>, Reason> {
+        let now = metadata(&file)?;
+        must_be_file(now.kind)?;
+        if offset > now.size {
+            return Err(Reason::BeyondEnd { offset, size: now.size });
+        }
+        if offset > 0 {
+            file.seek(SeekFrom::Start(offset))?;
+        }
+        let known = &self.shared.in_memory;
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_memory = *known.entry(now.device).or_insert_with(|| is_in_memory(&file));
+        Ok(Box::new(DiskSource { file, size: now.size, in_memory }))
     }
-    if offset > 0 {
-        file.seek(SeekFrom::Start(offset))?;
-    }
-    Ok(Box::new(DiskSource { file, size: now.size }))
 }
 
 impl Source for DiskSource {
@@ -87,6 +92,10 @@ impl Source for DiskSource {
                 read => return read.map_err(std::io::Error::from).during(Operation::Read),
             }
         }
+    }
+
+    fn is_in_memory(&self) -> bool {
+        self.in_memory
     }
 
     fn size(&self) -> u64 {

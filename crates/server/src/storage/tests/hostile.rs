@@ -127,7 +127,7 @@ fn look(disk: &Disk, path: &VirtualPath) -> Vec<Vec<u8>> {
         read.extend(listing.take(1000).filter_map(|entry| entry.ok()).map(|entry| entry.name));
     }
     for how in UPLOADS {
-        let _ = (disk.check_upload(path, how), disk.check_upload_at_once(path, how));
+        let _ = (disk.check_upload(path, how), disk.prepare_upload_at_once(path, how));
     }
     read
 }

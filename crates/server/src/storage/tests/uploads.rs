@@ -294,15 +294,15 @@ fn what_is_known_at_once_is_what_is_found_out() {
         // The second time it is known.
         for _ in 0..2 {
             let checked = disk.check_upload(&name, REPLACE);
-            if disk.check_upload_at_once(&name, REPLACE).is_some() {
+            if disk.prepare_upload_at_once(&name, REPLACE).is_some() {
                 checked.unwrap();
             }
             let opened = disk.open_read(&name, 0);
             assert!(disk.open_read_at_once(&name, 0).is_none() || opened.is_ok());
         }
     }
-    assert!(disk.check_upload_at_once(&path("sub/here"), REPLACE).is_some());
-    assert!(disk.check_upload_at_once(&path("sub/here"), Upload::Append).is_none());
+    assert!(disk.prepare_upload_at_once(&path("sub/here"), REPLACE).is_some());
+    assert!(disk.prepare_upload_at_once(&path("sub/here"), Upload::Append).is_none());
     assert!(disk.open_read_at_once(&path("sub/here"), 0).is_some());
     assert!(disk.open_read_at_once(&path("sub/here"), 5).is_none());
 }
