@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -177,17 +177,22 @@ impl ControlStream {
     /// # Errors
     /// What the system or TLS says.
     pub async fn read(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
-        self.read_into(|came| bytes.extend_from_slice(came)).await
+        poll_fn(|cx| self.poll_read(cx, |came| bytes.extend_from_slice(came))).await
     }
 
-    /// The same, shown to `take` where it stands.
+    /// The same, shown to `take` where it stands, for who waits for more than one thing.
     ///
     /// # Errors
     /// As for [`read`](Self::read).
-    pub async fn read_into(&mut self, take: impl FnOnce(&[u8])) -> io::Result<usize> {
-        match self.socket.as_mut().ok_or(io::ErrorKind::NotConnected)? {
-            Stream::Plain(tcp) => read_plain(tcp, take).await,
-            Stream::Tls(tls) => read_tls(tls, take).await,
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: impl FnOnce(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.socket {
+            Some(Stream::Plain(tcp)) => poll_plain(tcp, cx, take),
+            Some(Stream::Tls(tls)) => poll_tls(tls, cx, take),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -328,39 +333,35 @@ fn has_news(socket: impl AsFd) -> bool {
 
 /// Reads until the kernel says that there is no more: it ends a read before an urgent byte (the
 /// Synch of ABOR), and the runtime takes a short read for the last one.
-async fn read_plain(tcp: &TcpStream, take: impl FnOnce(&[u8])) -> io::Result<usize> {
+fn poll_plain(
+    tcp: &TcpStream,
+    cx: &mut Context<'_>,
+    take: impl FnOnce(&[u8]),
+) -> Poll<io::Result<usize>> {
     loop {
-        // The future of `readable` is five times as large, and idle sessions hold it.
-        poll_fn(|cx| tcp.poll_read_ready(cx)).await?;
+        ready!(tcp.poll_read_ready(cx))?;
         let mut space = [0; READ];
         match tcp.try_read(&mut space) {
             Ok(length) => {
                 take(space.get(..length).unwrap_or_default());
-                return Ok(length);
+                return Poll::Ready(Ok(length));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+            Err(error) => return Poll::Ready(Err(error)),
         }
     }
 }
 
-async fn read_tls(tls: &mut TlsStream<Io>, take: impl FnOnce(&[u8])) -> io::Result<usize> {
-    let mut take = Some(take);
-    poll_fn(|cx| {
-        let mut space = [0; READ];
-        let mut buffer = ReadBuf::new(&mut space);
-        match Pin::new(&mut *tls).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) => {
-                if let Some(take) = take.take() {
-                    take(buffer.filled());
-                }
-                Poll::Ready(Ok(buffer.filled().len()))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
+fn poll_tls(
+    tls: &mut TlsStream<Io>,
+    cx: &mut Context<'_>,
+    take: impl FnOnce(&[u8]),
+) -> Poll<io::Result<usize>> {
+    let mut space = [0; READ];
+    let mut buffer = ReadBuf::new(&mut space);
+    ready!(Pin::new(tls).poll_read(cx, &mut buffer))?;
+    take(buffer.filled());
+    Poll::Ready(Ok(buffer.filled().len()))
 }
 
 #[cfg(test)]

@@ -52,6 +52,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::Shutdown;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -223,7 +224,11 @@ pub fn begin<S: Source>(
 ) -> Result<Begun, PumpError<S::Error>> {
     let begun = direct::begin(socket.as_fd(), source, progress).map_err(data_error)?;
     if begun.is_done() {
-        rustix::net::shutdown(&socket, Shutdown::Write).map_err(data_error)?;
+        match rustix::net::shutdown(&socket, Shutdown::Write) {
+            // A peer that is gone already has no use for our end.
+            Ok(()) | Err(Errno::NOTCONN) => {}
+            Err(error) => return Err(data_error(error)),
+        }
     }
     Ok(begun)
 }

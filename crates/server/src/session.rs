@@ -271,41 +271,53 @@ impl Driver {
     /// Carries out all that the machine wants done.
     async fn drain(&mut self) {
         while let Some(effect) = self.session.poll() {
-            match effect {
-                Effect::Reply(reply) => {
-                    let is_alone = matches!(reply.code, Code::PASSIVE | Code::EXTENDED_PASSIVE);
-                    self.control.reply(&reply, is_alone).await;
-                }
-                Effect::Run(ticket, job) => self.run_job(ticket, job),
-                Effect::StartTls => {
-                    let end = Box::pin(self.begin_tls()).await;
-                    self.inputs.push_back(Input::Tls(end));
-                }
-                Effect::StopTls => Box::pin(self.control.lay_bare()).await,
-                Effect::Secure => {
-                    if let Some((own, reuse)) = &self.tls {
-                        let receives = self.moving.is_upload();
-                        let config = if receives { &own.receiving } else { &own.sending };
-                        self.transfer = self.channel.secure(Arc::clone(config), *reuse);
-                    }
-                }
-                Effect::Dial(target) => self.transfer = self.channel.dial(target),
-                Effect::Transfer(ticket) => {
+            match self.carry_out(effect) {
+                Then::Next => {}
+                Then::Flush => self.control.flush().await,
+                Then::Start(ticket) => {
                     // A short file would be there before the reply that announces it.
                     self.control.flush().await;
                     self.start(ticket);
                 }
-                Effect::Cancel(ticket) => self.cancel(ticket),
-                Effect::Unlisten => self.channel.close(),
-                Effect::Doze => self.channel.doze(),
-                Effect::Note(note) => self.note(&note),
-                Effect::Close => self.open = false,
+                Then::StartTls => {
+                    let end = Box::pin(self.begin_tls()).await;
+                    self.inputs.push_back(Input::Tls(end));
+                }
+                Then::StopTls => Box::pin(self.control.lay_bare()).await,
             }
         }
         self.control.flush().await;
         if self.control.is_lost() {
             self.inputs.push_back(Input::Eof);
         }
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Then {
+        match effect {
+            Effect::Reply(reply) => {
+                let is_alone = matches!(reply.code, Code::PASSIVE | Code::EXTENDED_PASSIVE);
+                self.control.queue(&reply, is_alone);
+                return if is_alone { Then::Flush } else { Then::Next };
+            }
+            Effect::Run(ticket, job) => self.run_job(ticket, job),
+            Effect::StartTls => return Then::StartTls,
+            Effect::StopTls => return Then::StopTls,
+            Effect::Secure => {
+                if let Some((own, reuse)) = &self.tls {
+                    let receives = self.moving.is_upload();
+                    let config = if receives { &own.receiving } else { &own.sending };
+                    self.transfer = self.channel.secure(Arc::clone(config), *reuse);
+                }
+            }
+            Effect::Dial(target) => self.transfer = self.channel.dial(target),
+            Effect::Transfer(ticket) => return Then::Start(ticket),
+            Effect::Cancel(ticket) => self.cancel(ticket),
+            Effect::Unlisten => self.channel.close(),
+            Effect::Doze => self.channel.doze(),
+            Effect::Note(note) => self.note(&note),
+            Effect::Close => self.open = false,
+        }
+        Then::Next
     }
 
     fn run_job(&mut self, ticket: Ticket, job: Job) {
@@ -527,12 +539,21 @@ impl Driver {
     }
 }
 
+/// What has to be waited for before the next effect: effects are large, and no future holds one.
+enum Then {
+    Next,
+    Flush,
+    Start(Ticket),
+    StartTls,
+    StopTls,
+}
+
 /// The next line; or, where no line is wanted yet, nothing as soon as the client is gone.
 async fn heard(control: &mut Control, wants_lines: bool) -> Option<Input> {
     if wants_lines {
-        return Some(control.read().await);
+        return Some(poll_fn(|cx| control.poll_read(cx)).await);
     }
-    control.closed().await;
+    Box::pin(control.closed()).await;
     None
 }
 
@@ -564,7 +585,7 @@ mod tests {
             ("who", size_of::<Who>()),
             ("driver", size_of::<Driver>()),
             ("wait", output_of::<&mut Driver, _>(Driver::wait)),
-            ("read", output_of::<&mut Control, _>(Control::read)),
+            ("heard", output_of(|control| heard(control, true))),
             ("flush", output_of::<&mut Control, _>(Control::flush)),
             ("stopping", output_of::<&mut watch::Receiver<Stop>, _>(stopping)),
             ("finished", output_of::<&mut Slot, _>(Slot::finished)),

@@ -15,7 +15,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use tempfile::TempDir;
 use twoport_server::Server;
 use twoport_server::accounts::Accounts;
+use twoport_server::accounts::hash::PasswordHash;
+use twoport_server::accounts::password::Password;
 use twoport_server::config::Draft;
+use twoport_server::config::account::AccountEntry;
+use twoport_server::config::problem::Place;
 use twoport_server::config::settings::Setting;
 use twoport_sys::allocations::Counting;
 
@@ -93,15 +97,17 @@ fn counted(client: &mut Client, mut done: impl FnMut(&mut Client)) -> f64 {
 
 #[test]
 fn commands_allocate_nothing_and_short_transfers_little() {
-    let root = TempDir::new().unwrap();
+    // In memory: what waits for a disk does so on a thread, which takes more.
+    let root = TempDir::new_in("/dev/shm").unwrap();
     std::fs::create_dir(root.path().join("directory")).unwrap();
     std::fs::write(root.path().join("file"), [7; 1024]).unwrap();
     let mut draft = Draft::new();
     let mut set = |key: &str, text: &str| draft.set(Setting::find(key).unwrap(), text);
     set("root", root.path().to_str().unwrap());
     set("listen", "127.0.0.1:0");
-    set("anonymous", "write");
     set("durable", "false");
+    let hash = PasswordHash::of(&Password::new("secret")).unwrap();
+    draft.set_account(AccountEntry::new("ann".to_owned(), hash, Place::CommandLine));
     let (config, _) = draft.finish().unwrap();
     let (accounts, _) = Accounts::load(&config).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -115,8 +121,8 @@ fn commands_allocate_nothing_and_short_transfers_little() {
     control.set_nodelay(true).unwrap();
     let mut client = Client { control, heard: [0; 1024], length: 0 };
     client.says(b"220");
-    client.asks(b"USER anonymous\r\n", b"331");
-    client.asks(b"PASS x\r\n", b"230");
+    client.asks(b"USER ann\r\n", b"331");
+    client.asks(b"PASS secret\r\n", b"230");
     client.asks(b"TYPE I\r\n", b"200");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -167,17 +173,19 @@ fn commands_allocate_nothing_and_short_transfers_little() {
         let what = String::from_utf8_lossy(what);
         report += &format!("{:16} {allocated:6.2}, at most {most}\n", what.trim_end());
     }
-    let is_kept = each.iter().all(|(_, allocated, most)| *allocated < most + 0.5);
+    let is_kept = each.iter().all(|(_, allocated, most)| *allocated < most + 0.1);
     assert!(is_kept, "allocations each:\n{report}");
     print!("allocations each:\n{report}");
     runtime.shutdown_background();
 }
 
-/// What a RETR of a file in memory takes: its transfer, what is open, and its file.
+/// What a RETR of a file in memory takes: its transfer in the machine, what is open, and its file.
 const RETR: f64 = 3.0;
 
-/// The same by PORT.
-const ACTIVE: f64 = 12.0;
+/// The same by PORT, with the future that dials and what the runtime knows of its connection.
+const ACTIVE: f64 = 7.0;
 
-/// What a STOR takes.
-const STOR: f64 = 16.0;
+/// What a STOR takes: its transfer, what is open, the future that receives, what ends it, what the runtime
+/// knows of its connection, the room for the bytes; and the names of its temporary, of what may be kept,
+/// and of the file.
+const STOR: f64 = 14.0;

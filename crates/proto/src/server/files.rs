@@ -12,6 +12,7 @@ use crate::reason::Reason;
 use crate::reply::{Reply, Text};
 use crate::time::Timestamp;
 use crate::verb::{Permission, Row};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// What the outcome of a job will be the answer to.
@@ -49,16 +50,20 @@ pub(super) enum Pending {
         date: Timestamp,
     },
     /// The facts of MFF that are still to be set, in reverse.
-    SetFacts {
-        path: VirtualPath,
-        rest: Vec<FactChange>,
-        text: Vec<u8>,
-    },
+    SetFacts(Box<SetFacts>),
     Hash {
         verb: &'static str,
         path: VirtualPath,
         algorithm: HashAlgorithm,
     },
+}
+
+/// What MFF has still to do.
+#[derive(Debug)]
+pub(super) struct SetFacts {
+    path: VirtualPath,
+    rest: Vec<FactChange>,
+    text: Vec<u8>,
 }
 
 /// One fact that MFF sets.
@@ -266,7 +271,7 @@ impl Core {
                 return self.line(Code::FILE_STATUS, text);
             }
         };
-        self.run(job, Pending::SetFacts { path, rest, text });
+        self.run(job, Pending::SetFacts(Box::new(SetFacts { path, rest, text })));
     }
 
     fn hash(
@@ -329,9 +334,10 @@ impl Core {
             }
             (Pending::RenameFrom(path), Outcome::Done) => {
                 self.line(Code::PENDING, "Ready for destination name.");
-                return State::ExpectRnto(user, path);
+                return State::ExpectRnto(user, Box::new(path));
             }
-            (Pending::SetFacts { path, rest, text }, Outcome::Done) => {
+            (Pending::SetFacts(facts), Outcome::Done) => {
+                let SetFacts { path, rest, text } = *facts;
                 self.next_fact(path, rest, text);
             }
             (Pending::Status { path, pattern: true }, Outcome::Failed(Reason::NotFound)) => {
@@ -426,7 +432,7 @@ impl Core {
             Pending::RenameFrom(path) => ("RNFR", Some(path)),
             Pending::Facts(path) => ("MLST", Some(path)),
             Pending::Status { path, .. } => ("STAT", Some(path)),
-            Pending::SetFacts { path, .. } => ("MFF", Some(path)),
+            Pending::SetFacts(facts) => ("MFF", Some(&facts.path)),
             Pending::Value { verb, path } => return self.not_retrievable(verb, path, reason),
         };
         match path {

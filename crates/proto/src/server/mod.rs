@@ -135,7 +135,7 @@ enum State {
     Securing,
     Ready(LoggedIn),
     /// RNFR was accepted; anything but RNTO forgets it.
-    ExpectRnto(LoggedIn, VirtualPath),
+    ExpectRnto(LoggedIn, Box<VirtualPath>),
     Closing,
 }
 
@@ -421,7 +421,7 @@ impl Session {
             }
             (command, State::Ready(user)) => core.logged_in(row, command, user, None),
             (command, State::ExpectRnto(user, from)) => {
-                core.logged_in(row, command, user, Some(from))
+                core.logged_in(row, command, user, Some(*from))
             }
             (command, state) => {
                 core.inform(command, None);

@@ -3,7 +3,9 @@
 //! It holds no buffer while nothing is on its way.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -40,6 +42,8 @@ pub(super) struct Control {
     stream: ControlStream,
     lines: LineReader,
     out: Vec<u8>,
+    /// What must be alone in its segment, behind that.
+    alone: Vec<u8>,
     lost: bool,
     /// The client has ended its direction.
     ended: bool,
@@ -52,20 +56,20 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn new(stream: ControlStream) -> Self {
         let lines = LineReader::new(MAX_COMMAND);
-        let out = Vec::new();
-        Self { stream, lines, out, lost: false, ended: false, told: false, begun: false }
+        let (out, alone) = (Vec::new(), Vec::new());
+        Self { stream, lines, out, alone, lost: false, ended: false, told: false, begun: false }
     }
 
-    /// The next line, or the end. Nothing is lost if the future is dropped.
-    pub(super) async fn read(&mut self) -> Input {
+    /// The next line, or the end.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         loop {
             if let Some(input) = self.next() {
-                return input;
+                return Poll::Ready(input);
             }
             if self.told {
-                return std::future::pending().await;
+                return Poll::Pending;
             }
-            self.read_more().await;
+            ready!(self.poll_more(cx));
         }
     }
 
@@ -82,7 +86,7 @@ impl Control {
     pub(super) async fn read_now(&mut self) -> VecDeque<Input> {
         while !self.ended && !self.told && self.stream.has_news() {
             // Of a TLS record there may be only a part.
-            if timeout(AT_ONCE, self.read_more()).await.is_err() {
+            if timeout(AT_ONCE, poll_fn(|cx| self.poll_more(cx))).await.is_err() {
                 break;
             }
         }
@@ -94,16 +98,17 @@ impl Control {
         self.stream.outlook().ok().filter(|_| self.lines.is_empty() && !self.ended)
     }
 
-    async fn read_more(&mut self) {
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (lines, begun) = (&mut self.lines, &mut self.begun);
-        let read = self.stream.read_into(|bytes| {
+        let read = self.stream.poll_read(cx, |bytes| {
             // The binary form of a PROXY header would look like a QUIT; here it is like the other.
             let is_header = !*begun && bytes.starts_with(&proxy::SIGNATURE);
             *begun = true;
             lines.lend(spare::buffer);
             lines.push(if is_header { b"PROXY\r\n" } else { bytes });
         });
-        self.ended = !matches!(read.await, Ok(1..));
+        self.ended = !matches!(ready!(read), Ok(1..));
+        Poll::Ready(())
     }
 
     /// Waits until the client has closed its end, while its lines are not read.
@@ -144,19 +149,14 @@ impl Control {
         self.lost |= !matches!(bared, Ok(Ok(())));
     }
 
-    /// Queues a reply. One that must be alone in its segment is preceded and followed by a flush:
-    /// helpers in the network look at the beginning of a segment only.
-    pub(super) async fn reply(&mut self, reply: &Reply, alone: bool) {
-        if alone {
-            self.flush().await;
+    /// Queues a reply. One that must be alone in its segment is the last before a flush: helpers in the
+    /// network look at the beginning of a segment only.
+    pub(super) fn queue(&mut self, reply: &Reply, alone: bool) {
+        let out = if alone { &mut self.alone } else { &mut self.out };
+        if out.capacity() == 0 {
+            *out = spare::buffer();
         }
-        if self.out.capacity() == 0 {
-            self.out = spare::buffer();
-        }
-        reply.encode(&mut self.out);
-        if alone {
-            self.flush().await;
-        }
+        reply.encode(out);
     }
 
     /// Gives the client another TLS ticket, with the next reply.
@@ -166,22 +166,21 @@ impl Control {
 
     /// Sends what is queued.
     pub(super) async fn flush(&mut self) {
-        if self.out.is_empty() {
-            return;
+        let queued = [std::mem::take(&mut self.out), std::mem::take(&mut self.alone)];
+        for out in queued {
+            if !out.is_empty() && !self.lost {
+                self.lost = self.send(&out).await.is_err();
+            }
+            spare::keep_buffer(out);
         }
-        let out = std::mem::take(&mut self.out);
-        if !self.lost {
-            self.lost = match self.stream.write_now(&out) {
-                Ok(sent) if sent == out.len() => false,
-                Ok(sent) => {
-                    let rest = out.get(sent..).unwrap_or_default();
-                    let sent = timeout(PATIENCE, self.stream.write(rest)).await;
-                    !matches!(sent, Ok(Ok(())))
-                }
-                Err(_) => true,
-            };
+    }
+
+    async fn send(&mut self, out: &[u8]) -> std::io::Result<()> {
+        let sent = self.stream.write_now(out)?;
+        match out.get(sent..).filter(|rest| !rest.is_empty()) {
+            Some(rest) => timeout(PATIENCE, self.stream.write(rest)).await?,
+            None => Ok(()),
         }
-        spare::keep_buffer(out);
     }
 
     /// Whether the client takes no replies any more; told once.

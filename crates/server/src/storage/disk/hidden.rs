@@ -4,7 +4,7 @@
 //! left for resume: its name is made of the account and of the name it was to become, so that it is
 //! found again without a search. Which of them may go is said in `sweep.rs`.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use twoport_sys::directory::Name;
 
@@ -58,35 +58,48 @@ pub(super) fn is_hidden(name: &[u8]) -> bool {
 /// A new name for what is being written.
 pub(super) fn live() -> twoport_sys::Result<Name> {
     let random = u128::from_be_bytes(twoport_sys::random()?);
-    let mut name = PREFIX.to_vec();
-    name.extend_from_slice(format!("{random:032x}").as_bytes());
+    let mut name = begun();
+    write(&mut name, format_args!("{random:032x}"));
     name.extend_from_slice(LIVE);
     Name::new(name)
 }
 
 /// The name under which the account's cut upload to `target` is kept, in the target's directory.
 pub(super) fn kept(account: &[u8], target: &Name) -> twoport_sys::Result<Name> {
-    let mut name = PREFIX.to_vec();
-    name.extend_from_slice(spell(account).as_bytes());
-    name.extend_from_slice(format!("-{:032x}", fingerprint(target.as_bytes())).as_bytes());
+    let mut name = begun();
+    spell(account, &mut name);
+    write(&mut name, format_args!("-{:032x}", fingerprint(target.as_bytes())));
     name.extend_from_slice(KEPT);
     Name::new(name)
+}
+
+/// The beginning of all of them, with room for the rest: each upload makes two.
+fn begun() -> Vec<u8> {
+    let mut name = Vec::with_capacity(PREFIX.len() + MAX_ACCOUNT + 1 + DIGITS + KEPT.len());
+    name.extend_from_slice(PREFIX);
+    name
+}
+
+fn write(name: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    let written = name.write_fmt(text);
+    debug_assert!(written.is_ok(), "a vector takes every byte");
 }
 
 /// The account in letters, digits and `%XX`, the same on file systems that fold case. It is spelt
 /// out, not hashed, so that no account can choose a name that meets another's; one too long for
 /// that is hashed behind a `%`, which no spelling begins so.
-fn spell(account: &[u8]) -> String {
-    let mut spelt = String::new();
+fn spell(account: &[u8], name: &mut Vec<u8>) {
+    let start = name.len();
     for &byte in account {
-        if matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_') {
-            spelt.push(char::from(byte));
-        } else {
-            let written = write!(spelt, "%{byte:02x}");
-            debug_assert!(written.is_ok(), "a string takes every character");
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'_' => name.push(byte),
+            _ => write(name, format_args!("%{byte:02x}")),
         }
     }
-    if spelt.len() <= MAX_ACCOUNT { spelt } else { format!("%%{:032x}", fingerprint(account)) }
+    if name.len() - start > MAX_ACCOUNT {
+        name.truncate(start);
+        write(name, format_args!("%%{:032x}", fingerprint(account)));
+    }
 }
 
 /// FNV-1a with 128 bits. A fingerprint that someone forged would meet another name of the same
