@@ -13,6 +13,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use tempfile::TempDir;
+use twoport_proto::text::escape;
 use twoport_server::Server;
 use twoport_server::accounts::Accounts;
 use twoport_server::accounts::hash::PasswordHash;
@@ -47,7 +48,7 @@ impl Client {
             self.length += read;
         }
         let heard = &self.heard[..self.length];
-        assert!(heard.starts_with(code), "{}", String::from_utf8_lossy(heard));
+        assert!(heard.starts_with(code), "{}", escape(heard));
     }
 
     fn asks(&mut self, line: &[u8], code: &[u8; 3]) {
@@ -170,8 +171,8 @@ fn commands_allocate_nothing_and_short_transfers_little() {
 
     let mut report = String::new();
     for (what, allocated, most) in &each {
-        let what = String::from_utf8_lossy(what);
-        report += &format!("{:16} {allocated:6.2}, at most {most}\n", what.trim_end());
+        let what = escape(what.trim_ascii_end());
+        report += &format!("{what:16} {allocated:6.2}, at most {most}\n");
     }
     let is_kept = each.iter().all(|(_, allocated, most)| *allocated < most + 0.1);
     assert!(is_kept, "allocations each:\n{report}");

@@ -113,6 +113,7 @@ pub struct Session {
 /// one session to the next: see [`Session::lend`].
 #[derive(Debug, Default)]
 pub struct Room {
+    pending: Vec<(Ticket, Pending)>,
     effects: VecDeque<Effect>,
     queue: VecDeque<Result<Line, LineError>>,
 }
@@ -153,7 +154,8 @@ struct Core {
     host: Option<Vec<u8>>,
     settings: Settings,
     channel: Channel,
-    pending: Option<(Ticket, Pending)>,
+    /// What the session waits for, one at most: in memory that an idle one gives back.
+    pending: Vec<(Ticket, Pending)>,
     transfer: Option<Box<Transfer>>,
     progress: u64,
     /// The port that active connections come from, where it is always the same.
@@ -185,7 +187,7 @@ impl Session {
             host: None,
             settings: Settings::default(),
             channel: Channel::Idle,
-            pending: None,
+            pending: Vec::new(),
             transfer: None,
             progress: 0,
             dials_from: None,
@@ -239,7 +241,9 @@ impl Session {
     /// The memory that a session works with, while nothing waits in it: an idle one needs none.
     pub fn release(&mut self) -> Room {
         let (effects, queue) = (&mut self.core.effects, &mut self.queue);
+        let pending = &mut self.core.pending;
         Room {
+            pending: if pending.is_empty() { mem::take(pending) } else { Vec::new() },
             effects: if effects.is_empty() { mem::take(effects) } else { VecDeque::new() },
             queue: if queue.is_empty() { mem::take(queue) } else { VecDeque::new() },
         }
@@ -252,6 +256,9 @@ impl Session {
         }
         if self.queue.capacity() == 0 {
             self.queue = room.queue;
+        }
+        if self.core.pending.capacity() == 0 {
+            self.core.pending = room.pending;
         }
     }
 
@@ -307,7 +314,7 @@ impl Session {
                 self.close(Reason::TooManyUnknown);
             }
         }
-        let is_idle = self.core.pending.is_none()
+        let is_idle = self.core.pending.is_empty()
             && self.core.transfer.is_none()
             && !matches!(self.state, State::Closing | State::Refusing { .. } | State::Securing);
         if is_idle && self.core.stopping {
@@ -321,7 +328,7 @@ impl Session {
     fn next_line(&mut self) -> Option<Result<Line, LineError>> {
         // The replies to ABOR come before those to what is behind it.
         let ending = self.core.transfer.as_deref().is_some_and(Transfer::is_cancelling);
-        let waits = self.core.pending.is_some()
+        let waits = !self.core.pending.is_empty()
             || ending
             || matches!(self.state, State::Closing | State::Refusing { .. } | State::Securing);
         if waits {
@@ -436,8 +443,7 @@ impl Session {
             self.core.idle_since = self.core.now;
             return;
         }
-        let Some((_, pending)) = self.core.pending.take_if(|(waiting, _)| *waiting == ticket)
-        else {
+        let Some((_, pending)) = self.core.pending.pop_if(|(waiting, _)| *waiting == ticket) else {
             return;
         };
         self.core.idle_since = self.core.now;
@@ -479,7 +485,7 @@ impl Session {
 
     /// A session idles while it neither works nor transfers.
     fn idle_until(&self) -> Option<Time> {
-        let busy = self.core.pending.is_some() || self.core.transfer.is_some();
+        let busy = !self.core.pending.is_empty() || self.core.transfer.is_some();
         (!busy).then(|| self.core.idle_since.after(self.core.policy.idle_timeout))
     }
 
@@ -543,7 +549,8 @@ impl Core {
     /// Runs a job on which the session waits.
     fn run(&mut self, job: Job, pending: Pending) {
         let ticket = self.ticket();
-        self.pending = Some((ticket, pending));
+        self.pending.clear();
+        self.pending.push((ticket, pending));
         self.effects.push_back(Effect::Run(ticket, job));
     }
 }

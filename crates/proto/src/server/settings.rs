@@ -16,8 +16,8 @@ pub(super) struct Settings {
     pub(super) restart: u64,
     /// The first and the last byte, both included.
     pub(super) range: Option<(u64, u64)>,
-    /// The size of the next upload, as ALLO has told it.
-    pub(super) announced: Option<u64>,
+    /// The size of the next upload, as ALLO has told it; 0 where it has not.
+    pub(super) announced: u64,
     pub(super) facts: FactSet,
     pub(super) hash: HashAlgorithm,
     pub(super) epsv_all: bool,
@@ -29,7 +29,7 @@ impl Default for Settings {
             representation: Representation::Ascii,
             restart: 0,
             range: None,
-            announced: None,
+            announced: 0,
             facts: FactSet::DEFAULT,
             hash: HashAlgorithm::Sha256,
             epsv_all: false,
@@ -61,7 +61,7 @@ impl Core {
             Command::Mode(_) => self.line(Code::OK, "Transfer mode set to: S."),
             // 200, not 202: some cameras take 202 for a failure.
             Command::Allo(size) => {
-                self.settings.announced = size.filter(|size| *size > 0);
+                self.settings.announced = size.unwrap_or(0);
                 self.line(Code::OK, "No storage allocation necessary.");
             }
             Command::Acct(_) => self.line(Code::SUPERFLUOUS, "No account is needed."),

@@ -283,10 +283,10 @@ impl Core {
 
     fn upload(&mut self, intent: Intent, path: VirtualPath, how: Upload) {
         let ascii = self.settings.is_ascii();
-        let announced = self.settings.announced.take();
+        let announced = core::mem::take(&mut self.settings.announced);
         let is_new = matches!(how, Upload::Replace { .. } | Upload::Unique);
         // What is counted is on the wire, and as long as the file only if nothing was there before.
-        let size = announced.filter(|_| is_new && !ascii);
+        let size = (announced > 0 && is_new && !ascii).then_some(announced);
         let shown = path.as_bytes().into();
         self.begin(intent, shown, Job::OpenWrite { path, how, ascii, size });
     }

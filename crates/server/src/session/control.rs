@@ -42,8 +42,8 @@ pub(super) struct Control {
     stream: ControlStream,
     lines: LineReader,
     out: Vec<u8>,
-    /// What must be alone in its segment, behind that.
-    alone: Vec<u8>,
+    /// How much at its end must be alone in its segment.
+    alone: u32,
     lost: bool,
     /// The client has ended its direction.
     ended: bool,
@@ -56,8 +56,8 @@ pub(super) struct Control {
 impl Control {
     pub(super) fn new(stream: ControlStream) -> Self {
         let lines = LineReader::new(MAX_COMMAND);
-        let (out, alone) = (Vec::new(), Vec::new());
-        Self { stream, lines, out, alone, lost: false, ended: false, told: false, begun: false }
+        let out = Vec::new();
+        Self { stream, lines, out, alone: 0, lost: false, ended: false, told: false, begun: false }
     }
 
     /// The next line, or the end.
@@ -152,11 +152,14 @@ impl Control {
     /// Queues a reply. One that must be alone in its segment is the last before a flush: helpers in the
     /// network look at the beginning of a segment only.
     pub(super) fn queue(&mut self, reply: &Reply, alone: bool) {
-        let out = if alone { &mut self.alone } else { &mut self.out };
-        if out.capacity() == 0 {
-            *out = spare::buffer();
+        if self.out.capacity() == 0 {
+            self.out = spare::buffer();
         }
-        reply.encode(out);
+        let before = self.out.len();
+        reply.encode(&mut self.out);
+        if alone {
+            self.alone = u32::try_from(self.out.len() - before).unwrap_or_default();
+        }
     }
 
     /// Gives the client another TLS ticket, with the next reply.
@@ -166,13 +169,15 @@ impl Control {
 
     /// Sends what is queued.
     pub(super) async fn flush(&mut self) {
-        let queued = [std::mem::take(&mut self.out), std::mem::take(&mut self.alone)];
-        for out in queued {
-            if !out.is_empty() && !self.lost {
-                self.lost = self.send(&out).await.is_err();
+        let (out, alone) = (std::mem::take(&mut self.out), std::mem::take(&mut self.alone));
+        let cut = out.len().saturating_sub(usize::try_from(alone).unwrap_or_default());
+        let (before, alone) = out.split_at_checked(cut).unwrap_or((&out, b""));
+        for part in [before, alone] {
+            if !part.is_empty() && !self.lost {
+                self.lost = self.send(part).await.is_err();
             }
-            spare::keep_buffer(out);
         }
+        spare::keep_buffer(out);
     }
 
     async fn send(&mut self, out: &[u8]) -> std::io::Result<()> {
