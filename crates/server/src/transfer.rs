@@ -121,7 +121,7 @@ pub struct Writing {
     /// What is written to, as far as is known.
     pub medium: Medium,
     /// Begins the upload where it was prepared with what was found when it was checked.
-    pub prepared: Option<Box<dyn FnOnce() -> storage::Result<Box<dyn storage::Sink>> + Send>>,
+    pub prepared: Option<storage::Begin>,
     /// Whether the end of the data is waited with.
     pub careful: bool,
 }

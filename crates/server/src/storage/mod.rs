@@ -68,9 +68,9 @@ pub enum Medium {
     Memory,
 }
 
-/// An upload that was checked: what it is written to, and what begins it in place of
-/// [`Storage::begin_upload`], with what was found then. Dropped, it leaves nothing.
-pub type Prepared = (Medium, Box<dyn FnOnce() -> Result<Box<dyn Sink>> + Send>);
+/// Begins an upload that was checked, in place of [`Storage::begin_upload`], with what was found then.
+/// Dropped, it leaves nothing.
+pub type Begin = Box<dyn FnOnce() -> Result<Box<dyn Sink>> + Send>;
 
 /// A tree of files as FTP sees it. Every call may block and none holds a lock between calls.
 ///
@@ -109,7 +109,7 @@ pub trait Storage: Send + Sync {
 
     /// As [`Storage::check_upload`], on a thread that must not wait, and what was found for the
     /// upload to begin with. `None` says nothing: ask there.
-    fn prepare_upload_at_once(&self, path: &VirtualPath, how: Upload) -> Option<Prepared> {
+    fn prepare_upload_at_once(&self, path: &VirtualPath, how: Upload) -> Option<(Medium, Begin)> {
         let _may_have_to_wait = (path, how);
         None
     }

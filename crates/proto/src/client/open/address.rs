@@ -44,12 +44,12 @@ pub(super) fn candidates(reply: &Reply, peer: SocketAddr) -> Option<Candidates> 
 fn announced(reply: &Reply) -> Option<(u16, Option<IpAddr>)> {
     let extended = || {
         let mut lines = reply.lines();
-        let found = lines.find_map(|line| find_229(line))?.value;
+        let found = lines.find_map(find_229)?.value;
         Some((found.port, found.address))
     };
     let classic = || {
         let mut lines = reply.lines();
-        let found = lines.find_map(|line| find_227(line))?.value;
+        let found = lines.find_map(find_227)?.value;
         Some((found.port(), Some(IpAddr::V4(*found.ip()))))
     };
     let found = match reply.code {

@@ -24,7 +24,7 @@ impl Seen {
     pub fn read(reply: &Reply, local: SocketAddr, peer: SocketAddr) -> Self {
         let said = |word: &[u8]| {
             let lines = reply.lines().filter(|line| holds(line, b"connected"));
-            let mut ends = lines.filter(|line| holds(line, word)).flat_map(|line| ends(line));
+            let mut ends = lines.filter(|line| holds(line, word)).flat_map(ends);
             ends.find(|(address, port)| {
                 let own = *address == local.ip().to_canonical();
                 let others = *address == peer.ip().to_canonical() || *port == Some(peer.port());

@@ -33,7 +33,7 @@ use twoport_sys::file::{self, Kind as FileKind, Metadata, Moment};
 use self::place::{Place, below, place, target, visible};
 use self::plan::must_be_file;
 use super::error::{During as _, Operation, Reason, Result};
-use super::{Identity, Kind, Listing, Medium, Prepared, Sink, Source, Stat, Storage, Upload};
+use super::{Begin, Identity, Kind, Listing, Medium, Sink, Source, Stat, Storage, Upload};
 
 pub use self::leftovers::{Sweep, Swept};
 pub use self::place::Links;
@@ -266,7 +266,7 @@ impl Storage for Disk {
         plan.map(|plan| plan.medium()).during(Operation::BeginUpload)
     }
 
-    fn prepare_upload_at_once(&self, path: &VirtualPath, how: Upload) -> Option<Prepared> {
+    fn prepare_upload_at_once(&self, path: &VirtualPath, how: Upload) -> Option<(Medium, Begin)> {
         if how != (Upload::Replace { overwrite: true }) {
             return None;
         }
