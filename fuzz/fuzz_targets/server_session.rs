@@ -230,22 +230,22 @@ impl World {
 
     fn step(&mut self, step: Move) {
         match step {
-            Move::Line(line) => self.give(Input::Line(line)),
+            Move::Line(line) => self.give(Input::Line(line.into())),
             Move::Verb(verb, argument) => {
                 let name = TABLE[usize::from(verb) % TABLE.len()].name.as_bytes();
                 let gap: &[u8] = if argument.is_empty() { b"" } else { b" " };
-                self.give(Input::Line([name, gap, &argument].concat()));
+                self.give(Input::Line([name, gap, &argument].concat().into()));
             }
             Move::LogIn => {
-                self.give(Input::Line(b"USER ann".to_vec()));
-                self.give(Input::Line(b"PASS secret".to_vec()));
+                self.give(Input::Line("USER ann".into()));
+                self.give(Input::Line("PASS secret".into()));
                 self.answer(u8::MAX, None);
             }
             Move::Transfer(how) => {
-                self.give(Input::Line(b"EPSV".to_vec()));
+                self.give(Input::Line("EPSV".into()));
                 self.answer(u8::MAX, None);
                 let lines = [&b"RETR a"[..], b"STOR a", b"STOU", b"LIST"];
-                self.give(Input::Line(lines[usize::from(how) % lines.len()].to_vec()));
+                self.give(Input::Line(lines[usize::from(how) % lines.len()].into()));
                 self.answer(u8::MAX, None);
                 if how & 0x80 != 0 {
                     self.give(Input::Data(DataEvent::Arrived));
@@ -267,10 +267,10 @@ impl World {
             Move::Secured => self.handshake(Ok(())),
             Move::SecureFailed(why) => self.handshake(Err(reason(why))),
             Move::Protect => {
-                self.give(Input::Line(b"AUTH TLS".to_vec()));
+                self.give(Input::Line("AUTH TLS".into()));
                 self.handshake(Ok(()));
-                self.give(Input::Line(b"PBSZ 0".to_vec()));
-                self.give(Input::Line(b"PROT P".to_vec()));
+                self.give(Input::Line("PBSZ 0".into()));
+                self.give(Input::Line("PROT P".into()));
             }
             Move::Progress(bytes) => self.give(Input::Progress(bytes)),
             Move::Wait(seconds) => self.wait(Duration::from_secs(u64::from(seconds) % 400)),
