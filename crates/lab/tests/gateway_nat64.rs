@@ -50,7 +50,7 @@ fn algs_is_answered_and_obeyed_and_files_move_either_way() {
         let gateway = Served::gateway(&seat).unwrap();
         let at = *gateway.addresses().first().unwrap();
         let mut client = log_in(&server, at);
-        let path = String::from_utf8(server.path("a").0).unwrap();
+        let path = String::from_utf8(server.path("a").0.into_vec()).unwrap();
         stores(&mut client, at, &path);
 
         let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap();

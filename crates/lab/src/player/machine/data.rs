@@ -31,7 +31,7 @@ pub(super) enum Moving {
     /// All of it is sent; a listing may have been cut.
     Download { bytes: u64, cut: Option<Reason> },
     /// What came is with the storage.
-    Upload { receiving: Receiving, bytes: u64 },
+    Upload { receiving: Box<Receiving>, bytes: u64 },
 }
 
 impl Moving {
@@ -59,9 +59,9 @@ impl Machine {
             Some(Opened::List(mut rows)) => {
                 self.send(&mut rows).map(|bytes| Moving::Download { bytes, cut: rows.cut() })
             }
-            Some(Opened::Write(writing)) => {
-                writing.begin().map(|receiving| Moving::Upload { receiving, bytes: 0 })
-            }
+            Some(Opened::Write(writing)) => writing
+                .begin()
+                .map(|receiving| Moving::Upload { receiving: Box::new(receiving), bytes: 0 }),
             None => Err(Reason::LocalError),
         };
         match moving {
