@@ -278,10 +278,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_receiver_that_closes_its_half_at_once_gets_the_file_however_long_it_takes() {
-        for rate_limit in [None, NonZeroU64::new(1_000_000)] {
+        for each in [None, std::num::NonZeroU64::new(1_000_000)] {
             let (mut client, inner) = pair().await;
             let (outer, mut server) = pair().await;
-            let cover = Cover { accept: None, connect: None, rate_limit, takes_all: false };
+            let limits = Limits { each, ..Limits::default() };
+            let cover = Cover { accept: None, connect: None, limits, takes_all: true };
             let carried = tokio::spawn(carry(inner, outer, cover, &MOVED));
             client.shutdown().await.unwrap();
             assert_eq!(server.read(&mut [0]).await.unwrap(), 0);
