@@ -319,7 +319,7 @@ async fn arrive(shared: Arc<Shared>, front: Front, client: TcpStream, stop: watc
         None
     };
     if front != Front::Ftp {
-        return front::arrive(shared, front, client, told, stop).await;
+        return Box::pin(front::arrive(shared, front, client, told, stop)).await;
     }
     if shared.config.drain {
         return refuse(&shared, client, peer, Reason::Draining).await;

@@ -76,7 +76,8 @@ struct Session {
     has_ended: bool,
 }
 
-/// Relays one client until either side ends it, or `stop` is set.
+/// Relays one client until either side ends it, or `stop` is set. What happens once in a session is
+/// boxed, here and below: the task of one that is held has no room for it.
 pub(crate) async fn run(
     shared: Arc<Shared>,
     number: u64,
@@ -105,20 +106,20 @@ pub(crate) async fn run(
         }
     }
     let chosen = match desk {
-        Some(desk) => match visitor.receive(desk, stop.clone()).await {
+        Some(desk) => match Box::pin(visitor.receive(desk, stop.clone())).await {
             Some(chosen) => Some(chosen),
             None => return,
         },
         None => None,
     };
     let (wish, introduction) = chosen.unzip();
-    let upstream = match upstream::connect(&visitor, wish.as_ref()).await {
+    let upstream = match Box::pin(upstream::connect(&visitor, wish.as_ref())).await {
         Ok(upstream) => upstream,
         Err(reason) => return visitor.send_away(reason).await,
     };
     let implicit = visitor.implicit();
     match Session::new(visitor, upstream) {
-        Ok(mut session) => match session.begin(implicit, introduction).await {
+        Ok(mut session) => match Box::pin(session.begin(implicit, introduction)).await {
             Ok(()) => session.serve(stop).await,
             Err(reason) => session.close(reason).await,
         },
@@ -141,7 +142,7 @@ pub(crate) async fn run_to(
     let visitor = Visitor { meant, ..visitor };
     let implicit = visitor.implicit();
     match Session::new(visitor, upstream) {
-        Ok(mut session) => match session.begin(implicit, None).await {
+        Ok(mut session) => match Box::pin(session.begin(implicit, None)).await {
             Ok(()) => session.serve(stop).await,
             Err(reason) => session.close(reason).await,
         },
@@ -173,7 +174,7 @@ fn visitor(
 }
 
 impl Session {
-    fn new(visitor: Visitor, upstream: upstream::Upstream) -> io::Result<Self> {
+    fn new(visitor: Visitor, upstream: upstream::Upstream) -> io::Result<Box<Self>> {
         let Visitor { shared, who, client, meant, tls, .. } = visitor;
         let server = ControlStream::new(upstream.stream, KEEP_ALIVE)?;
         let who = Who { server: Some(server.peer()), ..who };
@@ -219,7 +220,7 @@ impl Session {
             policy.mode = Mode::Passive;
         }
         let relay = Relay::new(legs, Legs::default(), policy.clone());
-        Ok(Self {
+        Ok(Box::new(Self {
             _entry: entry,
             _guest: upstream.guest,
             policy,
@@ -236,7 +237,7 @@ impl Session {
             events,
             greeting_expected: true,
             has_ended: false,
-        })
+        }))
     }
 
     /// TLS from the first byte, on the legs that have it; and what the client has said already.
@@ -273,7 +274,7 @@ impl Session {
         Ok(())
     }
 
-    async fn serve(mut self, mut stop: watch::Receiver<bool>) {
+    async fn serve(mut self: Box<Self>, mut stop: watch::Receiver<bool>) {
         let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
         let (mut client_ended, mut server_ended) = (false, false);
         let mut heard = clock::now();
@@ -385,7 +386,8 @@ impl Session {
             Effect::Probe(at) => {
                 let router = self.shared.router.as_ref();
                 let announced = (at, self.server.is_tls());
-                let way = self.shared.reach.way(router, announced, self.ends.client_seen).await;
+                let way = self.shared.reach.way(router, announced, self.ends.client_seen);
+                let way = Box::pin(way).await;
                 self.relay.handle(now(), Input::Probed(at, way));
             }
             Effect::Commit(id) => {
@@ -398,7 +400,7 @@ impl Session {
             Effect::Discard => self.holes.discard(),
             Effect::Close(id, _) => self.holes.close(id),
             Effect::Secure(leg) => {
-                let secured = self.secure(leg).await;
+                let secured = Box::pin(self.secure(leg)).await;
                 self.relay.handle(now(), Input::Secured(leg, secured));
             }
             Effect::Protect(private) => *lock(&self.ends.private) = private,
@@ -450,7 +452,7 @@ impl Session {
     }
 
     /// The gateway ends the session: the client hears why.
-    async fn close(mut self, reason: Reason) {
+    async fn close(mut self: Box<Self>, reason: Reason) {
         let words = self.relay.farewell(reason);
         tracing::info!(target: "twoport", session = self.who.session, reason = reason.id(), why = reason.describe(), "close");
         // The client may be gone.
