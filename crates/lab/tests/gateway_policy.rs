@@ -43,12 +43,7 @@ impl Stage {
     }
 
     fn log_in(&self) -> Client {
-        let mut client = self.connect();
-        client.says("220");
-        client.asks("USER anonymous", "331");
-        client.asks("PASS x", "230");
-        client.asks("TYPE I", "200");
-        client
+        self.connect().logged_in()
     }
 
     /// A data connection in passive mode.

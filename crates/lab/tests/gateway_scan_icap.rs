@@ -36,12 +36,7 @@ impl Stage {
     fn log_in(&self) -> Client {
         let stream = TcpStream::connect(self.gateway.addresses().first().unwrap()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut client = Client(BufReader::new(stream));
-        client.says("220");
-        client.asks("USER anonymous", "331");
-        client.asks("PASS x", "230");
-        client.asks("TYPE I", "200");
-        client
+        Client(BufReader::new(stream)).logged_in()
     }
 
     /// An upload is answered with this code, and there it is or is not.

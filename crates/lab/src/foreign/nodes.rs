@@ -115,13 +115,17 @@ impl Client {
     /// Connects and logs in.
     #[must_use]
     pub fn log_in(node: &Node, server: IpAddr) -> Self {
-        let stream = connect(node, (server, 21).into(), PATIENCE).unwrap();
-        let mut client = Self(BufReader::new(stream));
-        client.says("220");
-        client.asks("USER anonymous", "331");
-        client.asks("PASS x", "230");
-        client.asks("TYPE I", "200");
-        client
+        Self(BufReader::new(connect(node, (server, 21).into(), PATIENCE).unwrap())).logged_in()
+    }
+
+    /// The same on a connection that has just been made.
+    #[must_use]
+    pub fn logged_in(mut self) -> Self {
+        self.says("220");
+        self.asks("USER anonymous", "331");
+        self.asks("PASS x", "230");
+        self.asks("TYPE I", "200");
+        self
     }
 
     /// Sends a line.
