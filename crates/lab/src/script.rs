@@ -23,6 +23,7 @@
 //! `\r \n \t \\ \" \xNN` are escapes. Behind `@`, `!`, `N:` and `=>`, two blanks and a `#` begin a comment.
 
 pub mod event;
+pub mod guard;
 mod read;
 pub mod setup;
 pub mod text;
@@ -33,6 +34,7 @@ use std::fmt;
 use twoport_proto::code::Code;
 
 pub use self::event::Event;
+pub use self::guard::Guard;
 pub use self::setup::{Errand, Rule, Setup, Term};
 pub use self::text::{Captures, Text};
 
@@ -145,6 +147,15 @@ impl Script {
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         self.setup().any(|item| *item == Setup::Foreign)
+    }
+
+    /// The rules of the gateway that answers in it, if one does.
+    #[must_use]
+    pub fn gateway(&self) -> Option<&[Guard]> {
+        self.setup().find_map(|item| match item {
+            Setup::Gateway(guards) => Some(guards.as_slice()),
+            _ => None,
+        })
     }
 
     /// What the client is asked to do, if it is twoport's.

@@ -104,7 +104,7 @@ impl Ledger {
                 Setup::Local(address) => ledger.local = *address,
                 Setup::Room(bytes) => memory.set_capacity(*bytes),
                 Setup::Fault(verb, reason) => ledger.faults.push((verb.clone(), *reason)),
-                Setup::Portable | Setup::Client(_) | Setup::Foreign => {}
+                Setup::Portable | Setup::Client(_) | Setup::Foreign | Setup::Gateway(_) => {}
             }
         }
         Ok(Self { directory, ..ledger })

@@ -13,7 +13,7 @@ use twoport_proto::relay::{
 use super::ledger::Ledger;
 use super::machine::{Feed, Machine, port_in};
 use super::{Failure, Stage, Step, play, show};
-use crate::script::{Captures, Event, Script};
+use crate::script::{Captures, Event, Script, guard};
 
 /// Which addresses a peer hears of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,8 @@ pub fn relayed(script: &Script, feed: Feed, outside: Outside) -> Result<(), Fail
         // Nobody's data pass a gateway on their way to a third party.
         return Ok(());
     }
-    play(script, &mut Relayed::new(ledger, feed, outside))
+    let rules = guard::policy(script.gateway().unwrap_or_default());
+    play(script, &mut Relayed::new(ledger, rules, feed, outside))
 }
 
 struct Relayed {
@@ -66,14 +67,14 @@ struct Relayed {
 }
 
 impl Relayed {
-    fn new(ledger: Ledger, feed: Feed, outside: Outside) -> Self {
+    fn new(ledger: Ledger, rules: Policy, feed: Feed, outside: Outside) -> Self {
         let ends = Ends {
             client: SocketAddr::new(ledger.peer, 40_000),
             server: SocketAddr::new(ledger.local, 21),
         };
         let mut stage = Self {
             server: Machine::new(ledger, Feed::Whole),
-            relay: Relay::new(ends, Legs::default(), Policy::default()),
+            relay: Relay::new(ends, Legs::default(), rules),
             feed,
             outside,
             prepared: Vec::new(),

@@ -32,7 +32,7 @@ const FLIGHT: Duration = Duration::from_millis(100);
 #[must_use]
 pub fn can_play(script: &Script) -> bool {
     let setup = script.setup().all(|item| match item {
-        Setup::Room(_) | Setup::Fault(..) | Setup::Foreign => false,
+        Setup::Room(_) | Setup::Fault(..) | Setup::Foreign | Setup::Gateway(_) => false,
         Setup::User { terms, .. } => terms.is_empty(),
         Setup::Policy(rules) => !rules.iter().any(|rule| {
             matches!(

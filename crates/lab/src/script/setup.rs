@@ -14,6 +14,7 @@ use twoport_proto::server::Requirement;
 use twoport_proto::time::Timestamp;
 use twoport_proto::verb::Permission;
 
+use super::guard::{Guard, guards};
 use super::text::{Style, Text};
 use super::words::Words;
 
@@ -57,6 +58,8 @@ pub enum Setup {
     Client(Errand),
     /// `foreign`: the server is another one, which does what ours never would.
     Foreign,
+    /// `gateway read-only=on ...`: a gateway is between the two, and answers, too.
+    Gateway(Vec<Guard>),
 }
 
 /// What is so of an account.
@@ -173,6 +176,7 @@ fn item(word: &str, words: &mut Words<'_>) -> Result<Setup, String> {
         "portable" => Setup::Portable,
         "client" => Setup::Client(errand(words)?),
         "foreign" => Setup::Foreign,
+        "gateway" => Setup::Gateway(guards(words)?),
         other => return Err(format!("{other:?} sets nothing up")),
     })
 }
@@ -276,7 +280,7 @@ fn requirement_word(requirement: Requirement) -> &'static str {
     found.map_or("", |(_, word)| word)
 }
 
-fn number<T: std::str::FromStr>(word: &str) -> Result<T, String> {
+pub(super) fn number<T: std::str::FromStr>(word: &str) -> Result<T, String> {
     word.parse().map_err(|_| format!("{word:?} is not a number"))
 }
 
@@ -365,6 +369,10 @@ impl fmt::Display for Setup {
             Self::Portable => f.write_str("portable"),
             Self::Client(errand) => write!(f, "client {errand}"),
             Self::Foreign => f.write_str("foreign"),
+            Self::Gateway(guards) => {
+                f.write_str("gateway")?;
+                guards.iter().try_for_each(|guard| write!(f, " {guard}"))
+            }
         }
     }
 }

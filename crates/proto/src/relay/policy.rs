@@ -76,7 +76,7 @@ pub struct Policy {
     pub names: Names,
     /// Whether uploads are held back until they are scanned; AUTH is then refused where it would pass.
     pub scan: Option<Scan>,
-    /// How many unknown commands in a row end a session. Origin: a person's typing errors are fewer,
+    /// How many unknown commands in a row a session survives. Origin: a person's typing errors are fewer,
     /// the body of an HTTP request has more.
     pub unknown_limit: u32,
 }
