@@ -51,8 +51,11 @@ impl Seat {
     /// The rules that are put in place: none for the seat without privileges.
     #[must_use]
     pub fn rules(&self) -> Option<String> {
-        let (Self::Client(taken) | Self::Server(taken)) = self else { return None };
-        Some(interception(taken, None).rules())
+        match self {
+            Self::Reverse | Self::Forward => None,
+            Self::Client(taken) => Some(interception(taken, None, false).rules()),
+            Self::Server(taken) => Some(interception(taken, None, true).rules()),
+        }
     }
 
     /// Listens, and takes what it is to take.
@@ -65,7 +68,11 @@ impl Seat {
             Self::Client(taken) => {
                 let claims = taken.claim()?;
                 let (listeners, port) = anywhere()?;
-                Ok(Stand { listeners, router: Some(router(taken, Some(port))?), claims })
+                Ok(Stand {
+                    listeners,
+                    router: Some(router(&interception(taken, Some(port), false))?),
+                    claims,
+                })
             }
             // At the ports that were dialled, since those are open in the host's firewall.
             Self::Server(taken) => {
@@ -80,7 +87,11 @@ impl Seat {
                     }
                     Err(error) => return Err(error),
                 };
-                Ok(Stand { listeners, router: Some(router(taken, port)?), claims })
+                Ok(Stand {
+                    listeners,
+                    router: Some(router(&interception(taken, port, true))?),
+                    claims,
+                })
             }
         }
     }
@@ -133,8 +144,8 @@ pub(crate) fn exists(interface: &str) -> io::Result<()> {
 /// What a seat on a router needs.
 const PRIVILEGE: &str = "a gateway on a router needs root, or CAP_NET_ADMIN and CAP_NET_RAW";
 
-fn router(taken: &Taken, to: Option<u16>) -> io::Result<Router> {
-    Router::new(&interception(taken, to)).map_err(|error| {
+fn router(interception: &Interception) -> io::Result<Router> {
+    Router::new(interception).map_err(|error| {
         let remedy = match error.kind() {
             io::ErrorKind::PermissionDenied => PRIVILEGE,
             _ => "the kernel needs nf_tables with NAT, and nf_conntrack",
@@ -143,8 +154,8 @@ fn router(taken: &Taken, to: Option<u16>) -> io::Result<Router> {
     })
 }
 
-fn interception(taken: &Taken, to: Option<u16>) -> Interception {
-    Interception { ports: taken.ports.clone(), from: taken.interface.clone(), to }
+fn interception(taken: &Taken, to: Option<u16>, hides_first: bool) -> Interception {
+    Interception { ports: taken.ports.clone(), from: taken.interface.clone(), to, hides_first }
 }
 
 fn everywhere(port: u16) -> [SocketAddr; 2] {

@@ -248,8 +248,18 @@ fn nobody_opens_what_is_not_his() {
 
 #[test]
 fn passive_mode_is_let_in_through_the_servers_box() {
+    passive_through_the_servers_box("routed/nat");
+}
+
+/// Its box has what is inside masqueraded towards the server: the gateway, too, were it not hidden first.
+#[test]
+fn passive_mode_is_let_in_through_a_box_that_hosts_inside_use_too() {
+    passive_through_the_servers_box("routed/nat-hairpin");
+}
+
+fn passive_through_the_servers_box(name: &str) {
     let seat = ["--seat", "server", "--wan", "wan", "--server", "10.0.0.10:21"];
-    let Some(stage) = Stage::set("routed/nat", &seat, "server-box") else { return };
+    let Some(stage) = Stage::set(name, &seat, "server-box") else { return };
     let (mut client, mut server) = stage.session();
     // The server sees the client itself.
     let seen = server.0.get_ref().peer_addr().unwrap().ip();

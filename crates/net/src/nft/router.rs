@@ -39,6 +39,9 @@ pub struct Interception {
     pub from: Option<String>,
     /// The port of the gateway that they are sent to; the one that was dialled.
     pub to: Option<u16>,
+    /// Whether the gateway's own connections wear others' addresses before the host's masquerading
+    /// sees them, as servers inside must; else it comes first, as it must towards the outside.
+    pub hides_first: bool,
 }
 
 impl Interception {

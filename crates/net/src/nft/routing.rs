@@ -20,6 +20,10 @@ const BEFORE: i32 = -110;
 /// After the host's own masquerading (100): only what it leaves alone is hidden here.
 const AFTER: i32 = 110;
 
+const fn hiding(taken: &Interception) -> i32 {
+    if taken.hides_first { FIRST_OUT } else { AFTER }
+}
+
 /// Behind a key of at most 36 bytes.
 const RESULT: u32 = FIRST_OF_FOUR + 9;
 
@@ -78,7 +82,7 @@ pub(super) fn table(name: &str, taken: &Interception, master: u16) -> Vec<(Verb,
     let object = Attributes::new().text(1, name).text(2, "expects").number(3, 3);
     batch.push((Verb::NewObject, object.nest(4, &helper)));
     batch.push(chain(name, "prerouting", "nat", (0, BEFORE)));
-    batch.push(chain(name, "postrouting", "nat", (4, AFTER)));
+    batch.push(chain(name, "postrouting", "nat", (4, hiding(taken))));
     batch.push(chain(name, "output", "filter", (3, 0)));
     for port in &taken.ports {
         batch.push(rule(name, "prerouting", &take(*port, taken)));
@@ -364,7 +368,8 @@ pub(super) fn text(name: &str, taken: &Interception) -> String {
     text += forward::IN;
     let _infallible = write!(
         text,
-        "\t}}\n\tchain postrouting {{\n\t\ttype nat hook postrouting priority {AFTER}; policy accept;\n"
+        "\t}}\n\tchain postrouting {{\n\t\ttype nat hook postrouting priority {}; policy accept;\n",
+        hiding(taken)
     );
     for (digit, ip) in families {
         let _infallible =
