@@ -59,6 +59,12 @@ impl Topology {
         all.filter(|pair| wanted(pair.client, pair.server)).collect()
     }
 
+    /// Whether anything is between the client and the public network.
+    #[must_use]
+    pub fn has_client_box(&self) -> bool {
+        self.client.extra != Extra::Inside
+    }
+
     /// The address that the client dials.
     #[must_use]
     pub fn dialled(&self, family: Family) -> IpAddr {

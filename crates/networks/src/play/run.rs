@@ -89,9 +89,8 @@ impl Order {
         cells
     }
 
-    /// The cells of a network that cannot be built here.
-    fn lacking(&self, topology: Topology) -> Vec<Cell> {
-        let why = "a program of its box is not installed: see tests/peers/install";
+    /// The cells of a network that cannot be played.
+    fn lacking(&self, topology: Topology, why: &'static str) -> Vec<Cell> {
         let cells = self.cells_in(&topology).into_iter();
         cells
             .map(|(family, protection, mode, operation)| {
@@ -110,11 +109,17 @@ pub fn play(order: &Order, told: &(dyn Fn(&Cell) + Sync)) -> io::Result<Vec<Cell
     let at_a_time = order.jobs.max(1);
     let scratch = Scratch::new()?;
     let played = spread(&order.topologies, at_a_time, |topology| {
+        let lacking = |why| {
+            let cells = order.lacking(*topology, why);
+            cells.iter().for_each(told);
+            Ok(cells)
+        };
+        if order.gateways.client && !topology.has_client_box() {
+            return lacking("there is no box on the client's side that a gateway could be in");
+        }
         let played = match Network::build_with(*topology, &order.programs) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let cells = order.lacking(*topology);
-                cells.iter().for_each(told);
-                return Ok(cells);
+                return lacking("a program of its box is not installed: see tests/peers/install");
             }
             built => built.and_then(|network| Stage::set(order, network, &scratch)?.play(told)),
         };
