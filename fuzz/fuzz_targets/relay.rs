@@ -88,6 +88,10 @@ impl World {
                 let way = [Way::Known, Way::Found, Way::Closed][usize::from(at.port() % 3)];
                 self.relay.handle(self.now, Input::Probed(at, way));
             }
+            Effect::Admit(id, hole) => {
+                assert!(self.prepared.contains(&(id, hole)), "{hole:?} was never prepared");
+                assert_eq!(hole.server, Side::Dials, "nobody comes from there");
+            }
             Effect::Commit(id) => {
                 assert!(self.prepared.iter().any(|(prepared, _)| *prepared == id));
                 assert!(self.open.is_none_or(|open| open == id), "two at a time");

@@ -103,6 +103,8 @@ pub(crate) struct Holes {
     /// The server's door of a pinhole that the server was not asked to use. Some have connected when they
     /// were told of it (pyftpdlib), and speak out of turn if that breaks.
     unused: Option<Door>,
+    /// Whether the server was found to come before it has agreed to.
+    admits: bool,
     /// What the kernel lets in.
     pins: HashMap<HoleId, Vec<Pinhole>>,
 }
@@ -142,6 +144,7 @@ impl Holes {
             upload: None,
             held: None,
             unused: None,
+            admits: false,
             pins: HashMap::new(),
         }
     }
@@ -185,6 +188,28 @@ impl Holes {
         self.count();
         self.prepared.insert(id, Prepared { hole, client, server });
         Ok(doors)
+    }
+
+    /// Lets the server come before it has agreed to: it waits in the queue of a port of the gateway, and
+    /// its data go through user space.
+    pub(crate) fn admit(&mut self, id: HoleId, hole: Hole) {
+        let Some(pin) = self.pins.get_mut(&id).and_then(|pins| pins.first_mut()) else { return };
+        if !self.prepared.contains_key(&id) {
+            let local = self.ends.server_local;
+            let Ok(lease) = self.ends.ports.lease(local) else { return };
+            pin.lead_to(SocketAddr::new(local, lease.port()));
+            let server = Some(Door::Port(lease));
+            self.prepared.insert(id, Prepared { hole, client: None, server });
+        }
+        let opened = pin.open(LIFETIME).and_then(|()| match self.admits {
+            true => Ok(()),
+            // It may stand there already.
+            false => pin.knock_anew(),
+        });
+        self.admits = true;
+        if let Err(error) = opened {
+            tracing::warn!(target: "twoport", %error, "a pinhole cannot be opened");
+        }
     }
 
     /// Opens what was prepared; what is open already stays so. A pinhole through which the gateway

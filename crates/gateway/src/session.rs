@@ -390,6 +390,7 @@ impl Session {
                 let way = Box::pin(way).await;
                 self.relay.handle(now(), Input::Probed(at, way));
             }
+            Effect::Admit(id, hole) => self.holes.admit(id, hole),
             Effect::Commit(id) => {
                 if let Err(error) = self.holes.commit(id) {
                     tracing::warn!(target: "twoport", session = self.who.session, %error, "a pinhole cannot be opened");

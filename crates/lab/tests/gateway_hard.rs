@@ -110,8 +110,9 @@ impl Stage {
 
     /// Where the client may listen.
     fn inside(&self) -> TcpListener {
-        let listen = || TcpListener::bind("192.168.0.107:0");
-        self.node("client").inside(listen).unwrap().unwrap()
+        let client = self.node("client");
+        let address = client.address(Family::V4).unwrap();
+        client.inside(|| TcpListener::bind((address, 0))).unwrap().unwrap()
     }
 
     /// Where the server may listen.
@@ -200,6 +201,55 @@ fn a_server_that_connects_as_soon_as_it_may_finds_the_hole_open() {
         }
     }
     assert_eq!(stage.open("client-box"), 0);
+}
+
+/// As pyftpdlib does: the client hears of it only with the verb. Behind a firewall its first packet is
+/// lost, and where there is none it is refused.
+#[test]
+fn a_server_that_connects_before_it_answers_port_waits_in_the_gateway() {
+    for (network, refuses) in
+        [("nat/routed", false), ("firewall/routed", false), ("nat/routed", true)]
+    {
+        let Some(stage) = Stage::set(network, "client-box", CLIENT, 21) else { return };
+        if refuses {
+            let mut flush = Command::new("nft");
+            stage
+                .node("client-box")
+                .output(flush.args(["flush", "chain", "inet", "box", "input"]))
+                .unwrap();
+        }
+        let (mut client, mut server) = stage.session();
+        let inside = stage.inside();
+        inside.set_nonblocking(true).unwrap();
+        for round in 0..3 {
+            client.says(&format!("PORT {}", comma(inside.local_addr().unwrap())));
+            let mut door = door_in(&server.hears("PORT "));
+            let mut data = connect(stage.node("server"), door, PATIENCE);
+            assert_eq!(data.is_err(), refuses && round == 0, "{network}: {data:?}");
+            if data.is_err() {
+                server.says("425 Can't connect to specified address.");
+                door = door_in(&server.hears("PORT "));
+                data = connect(stage.node("server"), door, PATIENCE);
+            }
+            let data = data.unwrap();
+            assert!(inside.accept().is_err(), "{network}: the client has asked for nothing");
+            server.says("200 connected");
+            client.hears("200");
+            client.says("RETR a");
+            server.hears("RETR a");
+            let mut came = None;
+            assert!(wait_for(|| {
+                came = came.take().or_else(|| inside.accept().ok());
+                came.is_some()
+            }));
+            let came = came.unwrap().0;
+            came.set_nonblocking(false).unwrap();
+            carries(data, came);
+            server.says("226 done");
+            client.hears("226");
+            assert!(connect(stage.node("server"), door, KNOCK).is_err(), "{network}: twice");
+        }
+    }
 }
 
 #[test]

@@ -11,6 +11,10 @@ use twoport_proto::pcp::filter::Filter;
 use crate::nft::message::{Attributes, Netlink, find};
 
 const CONNECTION_GET: u16 = (1 << 8) | 1;
+const CONNECTION_DELETE: u16 = (1 << 8) | 2;
+
+/// The tuple of whoever has begun.
+const ORIGINAL: u16 = 1;
 const EXPECTATION_NEW: u16 = 2 << 8;
 const EXPECTATION_GET: u16 = (2 << 8) | 1;
 const EXPECTATION_DELETE: u16 = (2 << 8) | 2;
@@ -52,29 +56,41 @@ impl Conntrack {
 
     /// Whether a connection of TCP between other hosts is up and translated.
     pub(crate) fn translates(&mut self) -> io::Result<bool> {
-        const ORIGINAL: u16 = 1;
         const REPLY: u16 = 2;
         const STATUS: u16 = 3;
         /// `IPS_SRC_NAT` and `IPS_DST_NAT`.
         const TRANSLATED: u32 = 0x30;
-        const PROTOCOL: u16 = 4;
-        const TCP: u16 = 1;
-        const STATE: u16 = 1;
         /// From the first SYN to the second FIN (`TCP_CONNTRACK_SYN_SENT` to `LAST_ACK`).
         const UP: std::ops::RangeInclusive<u8> = 1..=6;
         let is_translated = |connection: &[u8]| {
             let status = find(connection, STATUS)?.first_chunk()?;
-            let state = find(find(find(connection, PROTOCOL)?, TCP)?, STATE)?.first()?;
+            let state = state_of(connection)?;
             let (from, _) = ends_of(find(connection, ORIGINAL)?)?;
             let (to, _) = ends_of(find(connection, REPLY)?)?;
             let is_own = |end: SocketAddr| UdpSocket::bind((end.ip(), 0)).is_ok();
             if is_own(from) || is_own(to) {
                 return None;
             }
-            Some(u32::from_be_bytes(*status) & TRANSLATED != 0 && UP.contains(state))
+            Some(u32::from_be_bytes(*status) & TRANSLATED != 0 && UP.contains(&state))
         };
         let connections = self.0.list_of(CONNECTION_GET)?;
         Ok(connections.iter().any(|(_, connection)| is_translated(connection) == Some(true)))
+    }
+
+    /// Forgets the SYN that a peer has sent to a door and nobody has answered: the rules are asked about
+    /// its next one anew.
+    pub(crate) fn forget(&mut self, peer: IpAddr, door: SocketAddr) -> io::Result<()> {
+        const SYN_SENT: u8 = 1;
+        let connections = self.0.list_of(CONNECTION_GET)?;
+        let begun = connections.iter().filter(|(_, one)| state_of(one) == Some(SYN_SENT));
+        let ends = begun.filter_map(|(_, one)| ends_of(find(one, ORIGINAL)?));
+        for (from, to) in ends.filter(|(from, to)| from.ip() == peer && *to == door) {
+            if let Some(ends) = tuple(from, to) {
+                let connection = Attributes::new().nest(ORIGINAL, &ends);
+                self.0.ask(CONNECTION_DELETE, 0, family(to.ip()), &connection)?;
+            }
+        }
+        Ok(())
     }
 
     /// A connection to `door` is related to that between `ends`, which has a helper: one of those of
@@ -110,6 +126,14 @@ impl Conntrack {
                 self.0.ask(EXPECTATION_DELETE, 0, family(door.ip()), &expectation);
         }
     }
+}
+
+/// The state of a connection of TCP.
+fn state_of(connection: &[u8]) -> Option<u8> {
+    const PROTOCOL: u16 = 4;
+    const TCP: u16 = 1;
+    const STATE: u16 = 1;
+    find(find(find(connection, PROTOCOL)?, TCP)?, STATE)?.first().copied()
 }
 
 /// Every bit of an address of a family.

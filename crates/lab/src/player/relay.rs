@@ -143,7 +143,8 @@ impl Relayed {
             // No policy of a session file has uploads scanned.
             Effect::Take(..) | Effect::Discard => {}
             Effect::Probe(at) => self.relay.handle(self.server.now, Input::Probed(at, Way::Known)),
-            Effect::Dial(_)
+            Effect::Admit(..)
+            | Effect::Dial(_)
             | Effect::Secure(_)
             | Effect::Protect(_)
             | Effect::Opaque

@@ -272,6 +272,23 @@ impl Pinhole {
         self.pin.door
     }
 
+    /// Has it lead elsewhere. It is not open yet.
+    pub fn lead_to(&mut self, to: SocketAddr) {
+        let pin = self.pin;
+        self.router.with(|state| state.pinned.insert(pin));
+        self.to = Some(to);
+    }
+
+    /// Forgets that the peer was at the door before it was open: its packets would go on to where the
+    /// first has gone.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn knock_anew(&self) -> io::Result<()> {
+        let pin = self.pin;
+        self.router.with(|state| state.conntrack.forget(pin.peer, pin.door))
+    }
+
     /// Opens it, for `lifetime` at most. Where it is open its time begins anew, and where somebody
     /// has come through it stays closed.
     ///

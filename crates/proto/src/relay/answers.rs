@@ -40,6 +40,8 @@ impl Relay {
                 self.close_hole(Some(Reason::ReplyMalformed));
             }
             self.write(Leg::Client, block.bytes);
+        } else if let Some(pending @ (Pending::Active(..) | Pending::Detour(..))) = pending {
+            self.port_answered(pending, block);
         } else if let Some(pending) = pending {
             self.answer_to(pending, block);
         } else {
@@ -75,7 +77,7 @@ impl Relay {
         }
     }
 
-    fn answer_to(&mut self, pending: Pending, block: Block) {
+    pub(super) fn answer_to(&mut self, pending: Pending, block: Block) {
         let is_good = block.code.class() == Class::Completion;
         match pending {
             Pending::Greeting => return self.greeted(block),

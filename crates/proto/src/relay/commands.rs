@@ -264,13 +264,13 @@ impl Relay {
             && target == door
         {
             self.current = Some(current);
-            return self.pass(line, Pending::Active(asked, None));
+            return self.tell_port(line, Pending::Active(asked, None));
         }
         let aimed = aimed_at(door, is_verb(&line, b"EPRT") && !self.is_translated());
         let said = [&lines::read(&line)[..], b" -> ", aimed.trim_ascii_end().as_bytes()].concat();
         self.note(Note::good(Decision::Rewrite, "PORT").about(said));
         self.current = Some(current);
-        self.pass(aimed.into_bytes(), Pending::Active(asked, client_door));
+        self.tell_port(aimed.into_bytes(), Pending::Active(asked, client_door));
     }
 }
 

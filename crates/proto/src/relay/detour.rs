@@ -95,7 +95,7 @@ impl Relay {
         };
         self.note(Note::why(Decision::Rewrite, "PASV", Reason::DataDialTimeout));
         self.current = Some(current);
-        self.pass(aimed_at(server, false).into_bytes(), Pending::Detour(found, client));
+        self.tell_port(aimed_at(server, false).into_bytes(), Pending::Detour(found, client));
     }
 
     /// The server will connect, or will not: then the client is told what it was told first.

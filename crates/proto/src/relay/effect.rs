@@ -103,6 +103,9 @@ pub enum Effect {
     /// the server takes the first for data. Answer with [`Input::Probed`]; nothing else of this
     /// session passes until then.
     Probe(SocketAddr),
+    /// The server connects before it answers: let it in, but no further than the gateway, until the
+    /// pinhole is opened.
+    Admit(HoleId, Hole),
     /// Let it through: once. For one that is open already its time begins anew.
     Commit(HoleId),
     /// Two that listen are waiting: connect to both. Where uploads are scanned this comes for every

@@ -7,6 +7,7 @@
 mod answers;
 mod commands;
 mod detour;
+mod early;
 mod effect;
 mod hole;
 mod lines;
@@ -24,6 +25,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use self::detour::Found;
+use self::early::Aimed;
 use self::lines::{Block, Blocks, Lines, Piece};
 use self::scan::{Said, Upload};
 use crate::addr::Family;
@@ -109,6 +111,9 @@ pub struct Relay {
     holes: u64,
     /// Whether it was found out in this session that the server can be reached where it listens.
     is_way_known: bool,
+    /// PORT or EPRT, until it is answered or the server is taken for one that connects before.
+    aimed: Option<Aimed>,
+    dials_early: bool,
     eof: Legs,
     is_opaque: bool,
     has_ended: bool,
@@ -235,6 +240,8 @@ impl Relay {
             current: None,
             holes: 0,
             is_way_known: false,
+            aimed: None,
+            dials_early: false,
             eof: Legs::default(),
             is_opaque: false,
             has_ended: false,
@@ -313,7 +320,7 @@ impl Relay {
     pub fn deadline(&self) -> Option<Time> {
         let hole = self.current.and_then(|current| current.until);
         let upload = self.upload.as_ref().and_then(Upload::deadline);
-        [hole, upload].into_iter().flatten().min()
+        [hole, upload, self.early_deadline()].into_iter().flatten().min()
     }
 
     /// Whether a command has no final reply yet: a transfer may be running.
@@ -456,6 +463,7 @@ impl Relay {
     }
 
     fn close_hole(&mut self, reason: Option<Reason>) {
+        self.aimed = None;
         if let Some(current) = self.current.take() {
             self.effects.push_back(Effect::Close(current.id, reason));
         }
@@ -467,6 +475,7 @@ impl Relay {
             self.close_hole(Some(Reason::DataNotConnected));
             self.nobody_came();
         }
+        self.wait_no_more();
         self.keep_server();
     }
 

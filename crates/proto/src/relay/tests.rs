@@ -438,3 +438,48 @@ mod lobby;
 mod nat64;
 mod passing;
 mod scan;
+
+#[test]
+fn a_server_that_connects_before_it_answers_is_let_in_as_far_as_the_gateway() {
+    let hole = "Hole { client: Listens(192.168.0.107:40001), server: Dials }";
+    let mut rig = Rig::logged_in();
+    rig.client("PORT 192,168,0,107,156,65\r\nTYPE I\r\n");
+    assert!(!rig.take().contains("Admit"), "who answers at once is let in by nobody");
+    // It waits for its first packet to be answered.
+    rig.now = rig.relay.deadline().unwrap();
+    rig.input(Input::Timer);
+    assert_eq!(rig.take(), format!("Admit(HoleId(1), {hole})"));
+    rig.server("200 connected\r\n200 binary\r\n");
+    rig.client("RETR a\r\n");
+    assert_eq!(rig.take(), "C 200 connected\nC 200 binary\nCommit(HoleId(1))\nS RETR a");
+    // Another time nobody waits.
+    rig.server("150 here\r\n226 done\r\n");
+    rig.take();
+    rig.client("PORT 192,168,0,107,156,65\r\n");
+    let expected = format!("Admit(HoleId(2), {hole})\nS PORT 218,2,135,1,214,218");
+    assert!(rig.take().ends_with(&expected));
+}
+
+#[test]
+fn a_server_that_nobody_has_let_in_is_told_of_port_again_once() {
+    let mut rig = Rig::logged_in();
+    rig.client("PORT 192,168,0,107,156,65\r\n");
+    rig.take();
+    rig.server("425 cannot connect\r\n");
+    let seen = rig.take();
+    assert!(seen.contains("\nAdmit(HoleId(1), "), "{seen}");
+    assert!(seen.ends_with("S PORT 218,2,135,1,214,218"), "{seen}");
+    rig.server("425 cannot connect\r\n");
+    let seen = rig.take();
+    assert_eq!(seen, "Close(HoleId(1), Some(ControlRefused))\nC 425 cannot connect");
+}
+
+#[test]
+fn replies_stay_in_their_order_where_port_would_have_to_be_told_again() {
+    let mut rig = Rig::logged_in();
+    rig.client("PORT 192,168,0,107,156,65\r\nTYPE I\r\n");
+    rig.take();
+    rig.server("425 cannot connect\r\n200 binary\r\n");
+    let seen = rig.take();
+    assert_eq!(seen, "Close(HoleId(1), Some(ControlRefused))\nC 425 cannot connect\nC 200 binary");
+}

@@ -121,7 +121,8 @@ fn nothing_opens_for_who_has_not_been_greeted_or_has_no_user() {
 fn a_refusal_closes_what_was_prepared_or_open() {
     for (commands, reply) in [
         ("PORT 192,168,0,107,156,65\r\n", "500 no\r\n"),
-        ("PORT 192,168,0,107,156,65\r\n", "425 no\r\n"),
+        ("PORT 192,168,0,107,156,65\r\n", "421 no\r\n"),
+        ("PORT 192,168,0,107,156,65\r\n", "425 no\r\n425 still no\r\n"),
         ("PORT 192,168,0,107,156,65\r\n", "227 odd (203,0,113,10,195,80)\r\n"),
         ("PORT 192,168,0,107,156,65\r\nRETR a\r\n", "200 ok\r\n550 no\r\n"),
         ("EPSV\r\nRETR a\r\n", "229 ok (|||50000|)\r\n425 no\r\n"),
