@@ -7,7 +7,9 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 pub use super::fact_set::FactSet;
-use super::{Digits, Entry, Kind, Perm, Special, fits_in_a_column, fits_on_a_line, without_end};
+use super::{
+    Digits, Entry, Kind, Perm, Special, fits_in_a_column, fits_on_a_line, two_digits, without_end,
+};
 use crate::time::Timestamp;
 
 /// Appends an MLSD line to `out`: the selected facts that `entry` has, a blank, the name, CRLF.
@@ -64,7 +66,7 @@ fn write_portable(out: &mut Vec<u8>, entry: &Entry<'_>, selected: FactSet) {
         && let Some(size) = entry.size
     {
         out.extend_from_slice(b"size=");
-        out.extend_from_slice(Digits::new(size, 10).as_bytes());
+        out.extend_from_slice(Digits::decimal(size).as_bytes());
         out.push(b';');
     }
     if selected.contains(FactSet::MODIFY)
@@ -84,23 +86,23 @@ fn write_unix(out: &mut Vec<u8>, entry: &Entry<'_>, selected: FactSet) {
         && let Some((device, inode)) = entry.unique
     {
         out.extend_from_slice(b"unique=");
-        out.extend_from_slice(Digits::new(device, 16).as_bytes());
-        number(out, b"g", &Digits::new(inode, 16));
+        out.extend_from_slice(Digits::new::<16>(device).as_bytes());
+        number(out, b"g", &Digits::new::<16>(inode));
     }
     if selected.contains(FactSet::MODE)
         && let Some(mode) = entry.mode
     {
-        number(out, b"unix.mode=0", &Digits::new(mode.into(), 8));
+        number(out, b"unix.mode=0", &Digits::new::<8>(mode.into()));
     }
     if selected.contains(FactSet::UID)
         && let Some(uid) = entry.uid
     {
-        number(out, b"unix.uid=", &Digits::new(uid.into(), 10));
+        number(out, b"unix.uid=", &Digits::decimal(uid));
     }
     if selected.contains(FactSet::GID)
         && let Some(gid) = entry.gid
     {
-        number(out, b"unix.gid=", &Digits::new(gid.into(), 10));
+        number(out, b"unix.gid=", &Digits::decimal(gid));
     }
     for (fact, prefix, value) in [
         (FactSet::OWNER, &b"unix.owner="[..], &entry.owner),
@@ -140,9 +142,9 @@ fn write_modify(out: &mut Vec<u8>, modified: Timestamp) {
     let civil = modified.civil();
     let Some(year) = u64::try_from(civil.year).ok().filter(|&year| year <= 9999) else { return };
     out.extend_from_slice(b"modify=");
-    Digits::new(year, 10).right(out, 4, b'0');
+    Digits::decimal(year).right(out, 4, b'0');
     for part in [civil.month, civil.day, civil.hour, civil.minute, civil.second] {
-        out.extend_from_slice(&[b'0' + part / 10, b'0' + part % 10]);
+        out.extend_from_slice(&two_digits(part));
     }
     out.push(b';');
 }

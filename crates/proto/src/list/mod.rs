@@ -218,7 +218,9 @@ fn without_end(line: &[u8]) -> &[u8] {
 
 /// Whether a name can stand on a line: the others are left out of listings, as RFC 3659 §2.2 allows.
 fn fits_on_a_line(name: &[u8]) -> bool {
-    !name.is_empty() && !name.iter().any(|&byte| matches!(byte, b'\r' | b'\n' | 0))
+    // Looking at all of it is faster than stopping at the first that does not fit.
+    let fits = |fits, &byte: &u8| fits & !matches!(byte, b'\r' | b'\n' | 0);
+    !name.is_empty() && name.iter().fold(true, fits)
 }
 
 /// Whether an owner or group can stand in a column, or in the value of a fact.
@@ -235,13 +237,13 @@ struct Digits {
 
 impl Digits {
     /// In base 8, 10 or 16, lower case.
-    fn new(mut value: u64, base: u64) -> Self {
+    fn new<const BASE: u64>(mut value: u64) -> Self {
         let mut digits = Self { buffer: [b'0'; 22], start: 22 };
         for slot in digits.buffer.iter_mut().rev() {
-            let digit = u8::try_from(value % base).unwrap_or(0);
+            let digit = u8::try_from(value % BASE).unwrap_or(0);
             *slot = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
             digits.start -= 1;
-            value /= base;
+            value /= BASE;
             if value == 0 {
                 break;
             }
@@ -249,14 +251,25 @@ impl Digits {
         digits
     }
 
+    fn decimal(value: impl Into<u64>) -> Self {
+        Self::new::<10>(value.into())
+    }
+
     fn as_bytes(&self) -> &[u8] {
         self.buffer.get(self.start..).unwrap_or_default()
     }
 
     /// Appends the digits after as many `pad` as bring them to `width`.
-    fn right(&self, out: &mut Vec<u8>, width: usize, pad: u8) {
-        let digits = self.as_bytes();
-        out.resize(out.len() + width.saturating_sub(digits.len()), pad);
-        out.extend_from_slice(digits);
+    fn right(mut self, out: &mut Vec<u8>, width: usize, pad: u8) {
+        let start = self.start.min(self.buffer.len().saturating_sub(width));
+        let space = self.buffer.get_mut(start..self.start).unwrap_or_default();
+        space.iter_mut().for_each(|byte| *byte = pad);
+        self.start = start;
+        out.extend_from_slice(self.as_bytes());
     }
+}
+
+/// A number below a hundred.
+const fn two_digits(number: u8) -> [u8; 2] {
+    [b'0' + number / 10, b'0' + number % 10]
 }

@@ -7,7 +7,9 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use super::date::{self, DAY, month_name, word};
-use super::{Digits, Entry, Kind, Special, fits_in_a_column, fits_on_a_line, without_end};
+use super::{
+    Digits, Entry, Kind, Special, fits_in_a_column, fits_on_a_line, two_digits, without_end,
+};
 use crate::time::{Timestamp, decimal};
 
 /// How old a file may be and still be shown with the time of day. Origin: the half year of POSIX
@@ -31,13 +33,13 @@ pub fn write(out: &mut Vec<u8>, entry: &Entry<'_>, now: Timestamp) -> bool {
     out.reserve(entry.name.len() + 96);
     write_mode(out, &entry.kind, entry.mode);
     out.push(b' ');
-    Digits::new(entry.links.unwrap_or(1), 10).right(out, 3, b' ');
+    Digits::decimal(entry.links.unwrap_or(1)).right(out, 3, b' ');
     out.push(b' ');
     write_column(out, entry.owner.as_deref(), entry.uid, NO_OWNER);
     out.push(b' ');
     write_column(out, entry.group.as_deref(), entry.gid, NO_GROUP);
     out.push(b' ');
-    Digits::new(entry.size.unwrap_or(0), 10).right(out, 8, b' ');
+    Digits::decimal(entry.size.unwrap_or(0)).right(out, 8, b' ');
     out.push(b' ');
     write_date(out, entry.modified.unwrap_or_default(), now);
     out.push(b' ');
@@ -92,7 +94,7 @@ fn write_column(out: &mut Vec<u8>, name: Option<&[u8]>, id: Option<u32>, neither
     let start = out.len();
     match (name.filter(|name| fits_in_a_column(name)), id) {
         (Some(name), _) => out.extend_from_slice(name),
-        (None, Some(id)) => out.extend_from_slice(Digits::new(id.into(), 10).as_bytes()),
+        (None, Some(id)) => out.extend_from_slice(Digits::decimal(id).as_bytes()),
         (None, None) => out.extend_from_slice(neither),
     }
     out.resize(out.len().max(start + 8), b' ');
@@ -103,16 +105,15 @@ fn write_column(out: &mut Vec<u8>, name: Option<&[u8]>, id: Option<u32>, neither
 fn write_date(out: &mut Vec<u8>, modified: Timestamp, now: Timestamp) {
     let civil = modified.civil();
     let age = now.seconds.saturating_sub(modified.seconds);
-    out.extend_from_slice(month_name(civil.month));
-    out.push(b' ');
-    Digits::new(civil.day.into(), 10).right(out, 2, b' ');
-    out.push(b' ');
+    let [a, b, c] = *month_name(civil.month);
+    let [tens, ones] = two_digits(civil.day);
+    let tens = if tens == b'0' { b' ' } else { tens };
+    out.extend_from_slice(&[a, b, c, b' ', tens, ones, b' ']);
     if (-DAY..=RECENT).contains(&age) {
-        Digits::new(civil.hour.into(), 10).right(out, 2, b'0');
-        out.push(b':');
-        Digits::new(civil.minute.into(), 10).right(out, 2, b'0');
+        let ([a, b], [c, d]) = (two_digits(civil.hour), two_digits(civil.minute));
+        out.extend_from_slice(&[a, b, b':', c, d]);
     } else {
-        Digits::new(u64::try_from(civil.year).unwrap_or(0), 10).right(out, 5, b' ');
+        Digits::decimal(u64::try_from(civil.year).unwrap_or(0)).right(out, 5, b' ');
     }
 }
 
