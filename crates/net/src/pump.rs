@@ -26,7 +26,8 @@
 //! Work that can wait for a disk never runs on a thread of the runtime. A long transfer takes turns
 //! on other threads: it moves bytes as long as the peer keeps up, waits for the peer there only for
 //! moments, and else goes back to the runtime, where waiting costs nothing. The threads at work at
-//! a time are bounded (`turn`), and when others wait for one, turns are short. A slow peer holds no
+//! a time are bounded (`turn`), and when others wait for one, turns are short. Where one is free, a
+//! source may have a part of its work done [`beside`] the turn (big directories do). A slow peer holds no
 //! thread and no pipe, and no buffer but for the first 64 KiB of an upload that nobody sees yet.
 //!
 //! # Numbers behind the choice
@@ -63,6 +64,7 @@ use crate::stream::Stream;
 
 pub use direct::Begun;
 pub use relay::relay;
+pub use turn::beside;
 
 /// How much is moved at a time. Origin: the measurements of copying paths level off at 256 KiB.
 pub const CHUNK: usize = 256 * 1024;

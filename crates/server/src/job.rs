@@ -12,8 +12,9 @@ use twoport_proto::reason::Reason;
 use twoport_proto::server::{Job, ListTarget, Outcome, Upload};
 use twoport_proto::time::Timestamp;
 
+use crate::listing::Rows;
 use crate::storage::{self, Kind, Medium, Source, StorageError};
-use crate::transfer::{Opened, Reading, Rows, Writing};
+use crate::transfer::{Opened, Reading, Writing};
 use crate::world::{World, reason};
 
 /// What became of a job, and what it opened.
@@ -178,10 +179,16 @@ fn status(world: &World, path: &VirtualPath) -> Result<Outcome> {
     let mut text = Vec::new();
     let now = (world.today)();
     if found.kind == Kind::Directory {
-        let listing = world.storage.list(path).map_err(|error| reason(&error))?;
-        for listed in listing.take(world.listing_limit as usize) {
-            let listed = listed.map_err(|error| reason(&error))?;
-            unix::write(&mut text, &world.entry(&listed.name, &listed.stat), now);
+        let mut left = world.listing_limit as usize;
+        for part in world.storage.list(path).map_err(|error| reason(&error))? {
+            let part = part.and_then(|part| part()).map_err(|error| reason(&error))?;
+            for (name, stat) in part.iter().take(left) {
+                unix::write(&mut text, &world.entry(name, stat), now);
+            }
+            left = left.saturating_sub(part.len());
+            if left == 0 {
+                break;
+            }
         }
     } else {
         unix::write(&mut text, &world.entry(path.name().unwrap_or(b"/"), &found), now);

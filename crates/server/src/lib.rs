@@ -7,6 +7,7 @@ pub mod config;
 pub mod job;
 pub mod limits;
 pub mod listen;
+pub mod listing;
 pub mod log;
 pub mod outside;
 pub mod serving;

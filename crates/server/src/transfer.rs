@@ -10,15 +10,14 @@ use twoport_net::clock;
 use twoport_net::control::Outlook;
 use twoport_net::pump;
 use twoport_proto::ascii::{Decoder, Encoder};
-use twoport_proto::glob::Glob;
-use twoport_proto::list::{facts, names, unix};
 use twoport_proto::path::VirtualPath;
 use twoport_proto::reason::Reason;
-use twoport_proto::server::{Form, ListTarget, Upload};
+use twoport_proto::server::Upload;
 use twoport_proto::time::Time;
 
-use crate::storage::{self, Listed, Listing, Medium, Stat, Storage};
-use crate::world::{World, reason};
+use crate::listing::Rows;
+use crate::storage::{self, Medium, Storage};
+use crate::world::reason;
 
 /// What a job opened under its ticket.
 pub enum Opened {
@@ -329,92 +328,6 @@ impl pump::Sink for Receiving {
 
     fn file(&self) -> Option<&File> {
         self.sink.as_ref().filter(|_| self.decoder.is_none())?.as_file()
-    }
-}
-
-/// A listing on its way out, read and formatted as it goes.
-pub struct Rows {
-    world: World,
-    entries: Listing,
-    form: Form,
-    prefix: Vec<u8>,
-    glob: Option<Glob>,
-    seen: u32,
-    cut: bool,
-}
-
-impl Rows {
-    /// The entries of a directory, or those whose name fits a pattern.
-    pub(crate) fn directory(
-        world: &World,
-        path: &VirtualPath,
-        target: &ListTarget,
-        glob: Option<Glob>,
-    ) -> Result<Self, Reason> {
-        let entries = world.storage.list(path).map_err(|error| reason(&error))?;
-        let prefix = if glob.is_some() { target.prefix.clone() } else { Vec::new() };
-        Ok(Self::new(world, entries, target.form, prefix, glob))
-    }
-
-    /// A single file. NLST names it as the client did.
-    pub(crate) fn single(
-        world: &World,
-        path: &VirtualPath,
-        stat: Stat,
-        target: &ListTarget,
-    ) -> Self {
-        let name = path.name().unwrap_or(b"/").to_vec();
-        let entries: Listing = Box::new(std::iter::once(Ok(Listed { name, stat })));
-        Self::new(world, entries, target.form, target.prefix.clone(), None)
-    }
-
-    fn new(
-        world: &World,
-        entries: Listing,
-        form: Form,
-        prefix: Vec<u8>,
-        glob: Option<Glob>,
-    ) -> Self {
-        Self { world: world.clone(), entries, form, prefix, glob, seen: 0, cut: false }
-    }
-
-    /// Whether the listing ended at its limit.
-    #[must_use]
-    pub fn cut(&self) -> Option<Reason> {
-        self.cut.then_some(Reason::ListingLimit)
-    }
-
-    fn write(&self, out: &mut Vec<u8>, listed: &Listed) {
-        let entry = self.world.entry(&listed.name, &listed.stat);
-        match self.form {
-            Form::Unix => unix::write(out, &entry, (self.world.today)()),
-            Form::Facts(selected) => facts::write(out, &entry, selected),
-            Form::Names if self.prefix.is_empty() => names::write(out, &listed.name),
-            Form::Names => names::write(out, &[&self.prefix[..], &listed.name].concat()),
-        };
-    }
-}
-
-impl pump::Source for Rows {
-    type Error = Reason;
-
-    fn fill(&mut self, chunk: &mut Vec<u8>) -> Result<(), Reason> {
-        const LINE: usize = 512;
-        while chunk.len() + LINE < pump::CHUNK {
-            if self.seen >= self.world.listing_limit {
-                self.cut = self.entries.next().is_some();
-                self.entries = Box::new(std::iter::empty());
-                self.seen = 0;
-                break;
-            }
-            let Some(listed) = self.entries.next() else { break };
-            self.seen += 1;
-            let listed = listed.map_err(|error| reason(&error))?;
-            if self.glob.as_ref().is_none_or(|glob| glob.matches(&listed.name)) {
-                self.write(chunk, &listed);
-            }
-        }
-        Ok(())
     }
 }
 

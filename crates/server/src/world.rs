@@ -2,6 +2,7 @@
 //!
 //! It blocks, and is used from threads that may wait.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use twoport_proto::list::{Entry, Kind as ListKind, Perm, Special};
@@ -36,6 +37,19 @@ impl World {
     /// A stat as a line of a listing shows it.
     #[must_use]
     pub fn entry<'a>(&'a self, name: &'a [u8], stat: &'a Stat) -> Entry<'a> {
+        let (owner, group) = (self.owners.user(stat.uid), self.owners.group(stat.gid));
+        self.entry_of(name, stat, owner, group)
+    }
+
+    /// The same where the names of its owner and group are known already.
+    #[must_use]
+    pub fn entry_of<'a>(
+        &self,
+        name: &'a [u8],
+        stat: &'a Stat,
+        owner: Cow<'a, [u8]>,
+        group: Cow<'a, [u8]>,
+    ) -> Entry<'a> {
         let kind = match stat.kind {
             Kind::File => ListKind::File,
             Kind::Directory => ListKind::Directory,
@@ -47,8 +61,8 @@ impl World {
             modified: Some(stat.modified),
             mode: Some(stat.mode),
             links: Some(stat.links),
-            owner: Some(self.owners.user(stat.uid)),
-            group: Some(self.owners.group(stat.gid)),
+            owner: Some(owner),
+            group: Some(group),
             uid: Some(stat.uid),
             gid: Some(stat.gid),
             unique: Some((stat.identity.device, stat.identity.inode)),

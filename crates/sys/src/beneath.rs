@@ -9,7 +9,8 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 
-use crate::directory::{Directory, Entries};
+use crate::directory::Directory;
+use crate::entries::Entries;
 use crate::file::{Metadata, metadata};
 use crate::{Errno, Result};
 
@@ -99,7 +100,7 @@ impl Root {
     /// As [`Root::directory`], and `EACCES` where it may not be read.
     pub fn entries(&self, below: &[u8], follow: Follow) -> Result<Entries> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Entries::new(self.resolve(below, flags, follow)?)
+        Ok(Entries::new(self.resolve(below, flags, follow)?))
     }
 
     /// The existing file `below` names, opened without waiting. It may turn out to be anything:

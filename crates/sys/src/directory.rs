@@ -9,8 +9,10 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{
     Access, AtFlags, CWD, Mode, OFlags, RenameFlags, StatxFlags, Timespec, Timestamps,
 };
+use rustix::path::Arg;
 
 use crate::beneath::Purpose;
+use crate::entries::Entries;
 use crate::file::{Kind, Metadata, Moment, metadata};
 use crate::{Errno, Result};
 
@@ -34,12 +36,6 @@ impl Name {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
-    }
-
-    /// The bytes of the name, given away.
-    #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.0
     }
 }
 
@@ -82,7 +78,7 @@ impl Directory {
     /// # Errors
     /// `ENOENT`, `EACCES`.
     pub fn lookup(&self, name: &Name) -> Result<Metadata> {
-        lookup(&self.0, name)
+        lookup(&self.0, name.as_bytes())
     }
 
     /// The text of a symbolic link.
@@ -278,16 +274,17 @@ impl Directory {
     /// `EACCES` where the directory may not be read.
     pub fn entries(&self) -> Result<Entries> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Entries::new(rustix::fs::openat(&self.0, c".", flags, Mode::empty())?)
+        Ok(Entries::new(rustix::fs::openat(&self.0, c".", flags, Mode::empty())?))
     }
 }
 
 /// Read and write for the owner: nobody else sees an upload before it is whole.
 const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
 
-fn lookup(directory: impl AsFd, name: &Name) -> Result<Metadata> {
+/// What one name in a directory is; a link is not followed.
+pub(crate) fn lookup(directory: impl AsFd, name: impl Arg) -> Result<Metadata> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    Ok(rustix::fs::statx(directory, name.as_bytes(), flags, StatxFlags::BASIC_STATS)?.into())
+    Ok(rustix::fs::statx(directory, name, flags, StatxFlags::BASIC_STATS)?.into())
 }
 
 fn set_modified(directory: &OwnedFd, name: &[u8], modified: Moment) -> Result<()> {
@@ -296,60 +293,6 @@ fn set_modified(directory: &OwnedFd, name: &[u8], modified: Moment) -> Result<()
     let modified = Timespec { tv_sec: modified.seconds, tv_nsec: i64::from(modified.nanoseconds) };
     let times = Timestamps { last_access: unchanged, last_modification: modified };
     rustix::fs::utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW)
-}
-
-/// The names in a directory, a buffer at a time; `.` and `..` are left out.
-#[derive(Debug)]
-pub struct Entries(rustix::fs::Dir);
-
-/// One name read from a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The name.
-    pub name: Name,
-    /// What it is, where the file system says so without being asked.
-    pub kind: Option<Kind>,
-}
-
-impl Entries {
-    pub(crate) fn new(open: OwnedFd) -> Result<Self> {
-        Ok(Self(rustix::fs::Dir::new(open)?))
-    }
-
-    /// What a name of this directory is; a link is not followed.
-    ///
-    /// # Errors
-    /// `ENOENT` where it was removed meanwhile.
-    pub fn lookup(&self, name: &Name) -> Result<Metadata> {
-        lookup(self.0.fd()?, name)
-    }
-
-    /// The text of a symbolic link in this directory.
-    ///
-    /// # Errors
-    /// `EINVAL` where it is no link.
-    pub fn link_target(&self, name: &Name) -> Result<Vec<u8>> {
-        Ok(rustix::fs::readlinkat(self.0.fd()?, name.as_bytes(), Vec::new())?.into_bytes())
-    }
-}
-
-impl Iterator for Entries {
-    type Item = Result<Entry>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let entry = match self.0.next()? {
-                Ok(entry) => entry,
-                Err(error) => return Some(Err(error)),
-            };
-            let name = entry.file_name().to_bytes();
-            if !matches!(name, b"." | b"..") {
-                let known = entry.file_type() != rustix::fs::FileType::Unknown;
-                let kind = known.then(|| Kind::of(entry.file_type()));
-                return Some(Name::new(name).map(|name| Entry { name, kind }));
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -385,7 +328,7 @@ mod tests {
             created => created.unwrap(),
         };
         file.write_all(b"content").unwrap();
-        assert_eq!(held.entries().unwrap().count(), 0);
+        assert!(held.entries().unwrap().next().is_none());
         held.create(&name("taken")).unwrap();
         assert_eq!(held.link_unnamed(&file, &name("taken")), Err(Errno::EXIST));
         held.link_unnamed(&file, &name("a")).unwrap();
@@ -406,8 +349,8 @@ mod tests {
         held.rename_by_link(&name("a"), &held, &name("c")).unwrap();
         held.rename_by_link(&name("d"), &held, &name("e")).unwrap();
         held.rename(&name("c"), &held, &name("b"), Existing::Replaced).unwrap();
-        let mut left: Vec<_> =
-            held.entries().unwrap().map(|entry| entry.unwrap().name.into_bytes()).collect();
+        let left = held.entries().unwrap().next().unwrap().unwrap();
+        let mut left: Vec<_> = left.iter().map(|entry| entry.name()).collect();
         left.sort();
         assert_eq!(left, [b"b", b"e"]);
     }

@@ -9,6 +9,7 @@
 pub mod allocations;
 pub mod beneath;
 pub mod directory;
+pub mod entries;
 pub mod file;
 pub mod hops;
 pub mod memory;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use twoport_sys::socket::set_low_water;
 
@@ -98,6 +99,17 @@ impl Turn {
             Err(error) => error == Errno::INTR,
         }
     }
+}
+
+/// Does a part of a turn's work on another thread, step by step, until `step` says that it is done or
+/// others wait for a thread; not at all where none is free.
+pub fn beside(mut step: impl FnMut() -> bool + Send + 'static) {
+    let (Ok(runtime), false) = (Handle::try_current(), others_wait()) else { return };
+    let Ok(permit) = TURNS.try_acquire() else { return };
+    runtime.spawn_blocking(move || {
+        while step() && !others_wait() {}
+        drop(permit);
+    });
 }
 
 /// How much must be there before the kernel wakes the thread, once the data flow. Origin: measured,

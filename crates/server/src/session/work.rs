@@ -24,9 +24,10 @@ use twoport_proto::time::Time;
 
 use super::connection::Connection;
 use crate::accounts::Account;
+use crate::listing::Rows;
 use crate::log::Who;
 use crate::serving::Serving;
-use crate::transfer::{Opened, Reading, Receiving, Rows};
+use crate::transfer::{Opened, Reading, Receiving};
 use crate::world::World;
 
 /// What work came to.

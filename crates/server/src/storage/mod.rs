@@ -117,7 +117,7 @@ pub trait Storage: Send + Sync {
     /// A place for the bytes to come. Checks everything anew.
     fn begin_upload(&self, path: &VirtualPath, how: Upload) -> Result<Box<dyn Sink>>;
 
-    /// The names in a directory, in no order, read as they are asked for. `.`, `..`, what is kept
+    /// The entries of a directory, in no order, read as they are asked for. `.`, `..`, what is kept
     /// of cut uploads, and names that no path can hold (with CR or LF) are left out.
     fn list(&self, directory: &VirtualPath) -> Result<Listing>;
 
@@ -212,16 +212,59 @@ pub struct Stored {
     pub replaced: bool,
 }
 
-/// The entries of a directory, as they are read. After an error it ends.
-pub type Listing = Box<dyn Iterator<Item = Result<Listed>> + Send>;
+/// The entries of a directory in parts, as they are read, one after the other. After an error it
+/// ends.
+pub type Listing = Box<dyn Iterator<Item = Result<Part>> + Send>;
 
-/// One entry of a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// The name: never with a slash, CR, LF or NUL.
-    pub name: Vec<u8>,
-    /// What it is. A link is described as a link.
-    pub stat: Stat,
+/// Some entries whose names were read: called on any thread, at any time, it looks at each.
+pub type Part = Box<dyn FnOnce() -> Result<Entries> + Send>;
+
+/// Entries of a directory, in its order.
+#[derive(Debug, Default)]
+pub struct Entries {
+    /// One behind the other.
+    names: Vec<u8>,
+    /// Where each name ends, and what it is.
+    stats: Vec<(usize, Stat)>,
+}
+
+impl Entries {
+    /// Adds one. The name is never one with a slash, CR, LF or NUL; a link is described as a link.
+    pub fn push(&mut self, name: &[u8], stat: Stat) {
+        self.names.extend_from_slice(name);
+        self.stats.push((self.names.len(), stat));
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.stats.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.stats.is_empty()
+    }
+
+    /// The name of the entry at this place, and what it is.
+    #[must_use]
+    pub fn get(&self, at: usize) -> Option<(&[u8], &Stat)> {
+        let before = at.checked_sub(1).and_then(|before| self.stats.get(before));
+        let (end, stat) = self.stats.get(at)?;
+        Some((self.names.get(before.map_or(0, |(end, _)| *end)..*end)?, stat))
+    }
+
+    /// A listing of nothing but these.
+    #[must_use]
+    pub fn into_listing(self) -> Listing {
+        Box::new(std::iter::once(Ok(Box::new(|| Ok(self)) as Part)))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Stat)> {
+        (0..self.len()).filter_map(|at| self.get(at))
+    }
 }
 
 /// What kind of thing a name stands for.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use twoport_sys::Errno;
 use twoport_sys::beneath::{Follow, Purpose};
-use twoport_sys::directory::{Directory, Entries, Entry, Name};
+use twoport_sys::directory::{Directory, Name};
+use twoport_sys::entries::Entries;
 use twoport_sys::file::{Kind, try_lock};
 
 use super::Disk;
@@ -43,7 +44,12 @@ struct Open {
     path: Vec<u8>,
     directory: Directory,
     entries: Entries,
+    /// What was read of them, and is still to be looked at.
+    found: std::vec::IntoIter<Found>,
 }
+
+/// A name, and what it is, where the file system says so without being asked.
+type Found = (Name, Option<Kind>);
 
 impl Disk {
     /// Begins a walk that removes leftovers last written more than `older_than` ago. Made for the
@@ -70,12 +76,12 @@ impl Sweep {
                 }
                 continue;
             };
-            match open.entries.next() {
-                Some(Ok(entry)) => {
+            match open.next() {
+                Some(found) => {
                     swept.entries += 1;
-                    self.pending.extend(open.look(&entry, self.older_than, &mut swept));
+                    self.pending.extend(open.look(&found, self.older_than, &mut swept));
                 }
-                Some(Err(_)) | None => self.current = None,
+                None => self.current = None,
             }
         }
         swept
@@ -84,14 +90,25 @@ impl Sweep {
     fn enter(&self, path: Vec<u8>) -> Option<Open> {
         let directory = self.disk.root().directory(&path, Follow::Never).ok()?;
         let entries = directory.entries().ok()?;
-        Some(Open { path, directory, entries })
+        Some(Open { path, directory, entries, found: Vec::new().into_iter() })
     }
 }
 
 impl Open {
+    fn next(&mut self) -> Option<Found> {
+        loop {
+            if let Some(found) = self.found.next() {
+                return Some(found);
+            }
+            let names = self.entries.next()?.ok()?;
+            let found = names.iter().filter_map(|entry| Some((entry.to_name().ok()?, entry.kind)));
+            self.found = found.collect::<Vec<_>>().into_iter();
+        }
+    }
+
     /// Removes an old leftover; gives the path of a directory that is to be walked too.
-    fn look(&self, entry: &Entry, older_than: Duration, swept: &mut Swept) -> Option<Vec<u8>> {
-        let name = &entry.name;
+    fn look(&self, found: &Found, older_than: Duration, swept: &mut Swept) -> Option<Vec<u8>> {
+        let (name, kind) = found;
         if let Some(leftover) = Leftover::of(name.as_bytes()) {
             if let Some(bytes) = remove_old(&self.directory, name, leftover, older_than) {
                 swept.removed += 1;
@@ -99,8 +116,8 @@ impl Open {
             }
             return None;
         }
-        let kind = match entry.kind {
-            Some(kind) => kind,
+        let kind = match kind {
+            Some(kind) => *kind,
             None => self.directory.lookup(name).ok()?.kind,
         };
         (kind == Kind::Directory).then(|| {
@@ -141,11 +158,12 @@ fn is_alive(directory: &Directory, name: &Name) -> bool {
 /// Where it holds anything else, nothing is touched.
 pub(super) fn clear(directory: &Directory) -> Result<(), Reason> {
     let mut names = Vec::new();
-    for entry in directory.entries()? {
-        let name = entry?.name;
-        match Leftover::of(name.as_bytes()) {
-            Some(leftover) => names.push((name, leftover)),
-            None => return Err(Reason::NotEmpty),
+    for read in directory.entries()? {
+        for entry in read?.iter() {
+            match Leftover::of(entry.name()) {
+                Some(leftover) => names.push((entry.to_name()?, leftover)),
+                None => return Err(Reason::NotEmpty),
+            }
         }
     }
     if names.iter().any(|(name, left)| *left == Leftover::Live && is_alive(directory, name)) {

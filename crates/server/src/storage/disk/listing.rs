@@ -1,24 +1,24 @@
-//! The entries of a directory, one system call each, as they are asked for.
+//! The entries of a directory, one system call each, looked at on whichever thread has their part.
 //!
-//! Nothing is sorted and nothing collected: a directory of a million files costs a buffer.
+//! Nothing is sorted and nothing collected: a directory of a million files costs a buffer a part.
 
 use twoport_proto::path::VirtualPath;
 use twoport_sys::Errno;
-use twoport_sys::directory::{Entries, Entry};
+use twoport_sys::entries::{Entry, Names};
 use twoport_sys::file::Kind;
 
 use super::Disk;
 use super::hidden::is_hidden;
 use super::place::{Links, below, visible};
-use crate::storage::error::{Operation, Reason, Result, StorageError};
-use crate::storage::{Listed, Listing, Stat};
+use crate::storage::error::{During as _, Operation, Reason, StorageError};
+use crate::storage::{Entries, Listing, Part, Stat};
 
-struct DiskListing {
-    entries: Entries,
+/// How the entries of a directory are shown.
+#[derive(Clone, Copy)]
+struct Shown {
     links: Links,
     /// How many directories lie between the root and this one: how many `..` a shown link may have.
     depth: usize,
-    ended: bool,
 }
 
 impl Disk {
@@ -27,19 +27,32 @@ impl Disk {
         let links = self.options().links;
         let entries = self.root().entries(below(directory), links.follow());
         let entries = entries.map_err(Reason::of_resolving)?;
-        let depth = directory.names().count();
-        Ok(Box::new(DiskListing { entries, links, depth, ended: false }))
+        let shown = Shown { links, depth: directory.names().count() };
+        Ok(Box::new(entries.map(move |names| match names {
+            Ok(names) => Ok(Box::new(move || shown.look(&names)) as Part),
+            Err(error) => Err(StorageError::new(Operation::List, error.into())),
+        })))
     }
 }
 
-impl DiskListing {
+impl Shown {
+    fn look(self, names: &Names) -> crate::storage::Result<Entries> {
+        let mut entries = Entries::default();
+        for entry in names.iter() {
+            if let Some(stat) = self.describe(&entry).during(Operation::List)? {
+                entries.push(entry.name(), stat);
+            }
+        }
+        Ok(entries)
+    }
+
     /// The entry as peers see it; `None` where they do not, or where it is gone already.
-    fn describe(&self, entry: Entry) -> core::result::Result<Option<Listed>, Errno> {
-        let name = entry.name.as_bytes();
+    fn describe(self, entry: &Entry<'_>) -> Result<Option<Stat>, Errno> {
+        let name = entry.name();
         if is_hidden(name) || name.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
             return Ok(None);
         }
-        let metadata = match self.entries.lookup(&entry.name) {
+        let metadata = match entry.lookup() {
             Err(Errno::NOENT) => return Ok(None),
             found => found?,
         };
@@ -48,33 +61,10 @@ impl DiskListing {
             if self.links == Links::Hide {
                 return Ok(None);
             }
-            let text = self.entries.link_target(&entry.name).ok();
+            let text = entry.link_target().ok();
             stat.target = text.filter(|text| stays_inside(text, self.depth));
         }
-        Ok(Some(Listed { name: entry.name.into_bytes(), stat }))
-    }
-}
-
-impl Iterator for DiskListing {
-    type Item = Result<Listed>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.ended {
-            let described = match self.entries.next() {
-                None => break,
-                Some(entry) => entry.and_then(|entry| self.describe(entry)),
-            };
-            match described {
-                Ok(None) => {}
-                Ok(Some(listed)) => return Some(Ok(listed)),
-                Err(error) => {
-                    self.ended = true;
-                    return Some(Err(StorageError::new(Operation::List, error.into())));
-                }
-            }
-        }
-        self.ended = true;
-        None
+        Ok(Some(stat))
     }
 }
 

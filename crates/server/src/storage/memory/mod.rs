@@ -15,7 +15,7 @@ use twoport_proto::time::Timestamp;
 use self::transfer::{MemorySink, MemorySource};
 use self::tree::{Node, Tree};
 use super::error::{During as _, Operation, Reason, Result, StorageError};
-use super::{Listed, Listing, Medium, Sink, Source, Stat, Storage, Upload, unique};
+use super::{Entries, Listing, Medium, Sink, Source, Stat, Storage, Upload, unique};
 
 /// A tree of files in memory. Clones share it.
 #[derive(Clone, Debug)]
@@ -130,10 +130,11 @@ impl Storage for Memory {
     fn list(&self, directory: &VirtualPath) -> Result<Listing> {
         let tree = self.tree();
         tree.directory(directory).during(Operation::List)?;
-        let children = tree.children(directory).filter_map(|(path, node)| {
-            Some(Ok(Listed { name: path.name()?.to_vec(), stat: node.stat() }))
-        });
-        Ok(Box::new(children.collect::<Vec<_>>().into_iter()))
+        let mut entries = Entries::default();
+        for (path, node) in tree.children(directory) {
+            entries.push(path.name().unwrap_or_default(), node.stat());
+        }
+        Ok(entries.into_listing())
     }
 
     fn make_directory(&self, path: &VirtualPath) -> Result<()> {

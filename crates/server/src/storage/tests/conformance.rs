@@ -377,8 +377,8 @@ fn odd_names(storage: &dyn Storage) {
         storage.begin_upload(&path, REPLACE).unwrap().commit().unwrap();
         assert_eq!(storage.stat(&path).unwrap().kind, Kind::File);
     }
-    let listed = storage.list(&path("/")).unwrap().map(|entry| entry.unwrap().name);
-    let mut listed: Vec<Vec<u8>> = listed.collect();
+    let listed = listed(storage.list(&path("/")).unwrap());
+    let mut listed: Vec<Vec<u8>> = listed.into_iter().map(|(name, _)| name).collect();
     let mut odd = odd.map(<[u8]>::to_vec).to_vec();
     listed.sort();
     odd.sort();

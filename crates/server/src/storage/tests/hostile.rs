@@ -124,7 +124,9 @@ fn look(disk: &Disk, path: &VirtualPath) -> Vec<Vec<u8>> {
     read.extend(read_from(disk, path, 0));
     read.extend(disk.open_read_at_once(path, 0).map(|source| drained(source).unwrap()));
     if let Ok(listing) = disk.list(path) {
-        read.extend(listing.take(1000).filter_map(|entry| entry.ok()).map(|entry| entry.name));
+        for part in listing.take(10).filter_map(|part| part.ok()?().ok()) {
+            read.extend(part.iter().map(|(name, _)| name.to_vec()));
+        }
     }
     for how in UPLOADS {
         let _ = (disk.check_upload(path, how), disk.prepare_upload_at_once(path, how));

@@ -16,7 +16,7 @@ use twoport_proto::path::VirtualPath;
 use twoport_proto::text::escape;
 
 use super::disk::Options;
-use super::{Disk, Result, Sink, Source, Storage, Upload};
+use super::{Disk, Entries, Listing, Result, Sink, Source, Stat, Storage, Upload};
 
 /// Fails unless the result is an error for that reason.
 macro_rules! refused {
@@ -88,11 +88,17 @@ fn fetch(storage: &dyn Storage, name: &str) -> Vec<u8> {
 }
 
 fn names(storage: &dyn Storage, directory: &str) -> Vec<String> {
-    let listed = storage.list(&path(directory)).unwrap();
+    let listed = listed(storage.list(&path(directory)).unwrap());
     let mut names: Vec<String> =
-        listed.map(|entry| String::from_utf8(entry.unwrap().name).unwrap()).collect();
+        listed.into_iter().map(|(name, _)| String::from_utf8(name).unwrap()).collect();
     names.sort();
     names
+}
+
+fn listed(listing: Listing) -> Vec<(Vec<u8>, Stat)> {
+    let parts: Vec<Entries> = listing.map(|part| part.unwrap()().unwrap()).collect();
+    let entries = parts.iter().flat_map(Entries::iter);
+    entries.map(|(name, stat)| (name.to_vec(), stat.clone())).collect()
 }
 
 /// All names in a directory of the host, hidden ones too.

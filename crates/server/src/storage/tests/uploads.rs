@@ -161,8 +161,8 @@ fn links_inside_are_followed_and_written_through() {
     }
     let itself = disk.stat_itself(&path("/e/link")).unwrap();
     assert_eq!(itself.kind, Kind::Link);
-    let listed: Vec<_> = disk.list(&path("/e")).unwrap().map(|entry| entry.unwrap()).collect();
-    assert_eq!(listed[0].stat.target.as_deref(), Some(&b"../d/real"[..]));
+    let listed = listed(disk.list(&path("/e")).unwrap());
+    assert_eq!(listed[0].1.target.as_deref(), Some(&b"../d/real"[..]));
     disk.delete(&path("/e/link")).unwrap();
     assert_eq!(fetch(&disk, "/d/real"), b"real");
     refused!(disk.remove_directory(&path("/dir")), Reason::NotADirectory);
@@ -204,8 +204,8 @@ fn links_out_are_followed_only_where_that_is_wanted() {
     refused!(disk.begin_upload(&path("/dangling"), REPLACE), Reason::NotFound);
     assert_eq!(host_names(outside.path()), ["f", "g"]);
     assert_eq!(fetch(&disk, "/out/f"), b"2");
-    let listed: Vec<_> = disk.list(&path("/")).unwrap().map(|entry| entry.unwrap()).collect();
-    assert!(listed.iter().all(|entry| entry.stat.target.is_none()), "a path of the host");
+    let listed = listed(disk.list(&path("/")).unwrap());
+    assert!(listed.iter().all(|(_, stat)| stat.target.is_none()), "a path of the host");
     let refusing = disk.with_options(Options::default());
     refused!(refusing.open_read(&path("/out/f"), 0), Reason::OutsideRoot);
     refused!(refusing.check_upload(&path("/file"), REPLACE), Reason::OutsideRoot);
