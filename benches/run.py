@@ -4,6 +4,7 @@
   ./bench                        every row, five rounds
   ./bench --quick                two rounds
   ./bench --rows retr1,stor1     some of them (--list names all)
+  ./bench --floor                the least servers that there can be, too: which targets this machine allows
   ./bench --profile              where twoport's time goes in each row, by perf, and nothing else
 
 Each round runs a row on every server in turn, in a fresh order. A ratio is taken within a round, of
@@ -28,6 +29,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import floors
 import servers
 from picture import picture
 from profile_rows import profile
@@ -328,13 +330,14 @@ def main():
     parser.add_argument('--quick', action='store_true')
     parser.add_argument('--churn', type=int, default=20_000, help='how many sessions come and go in that row')
     parser.add_argument('--list', action='store_true')
+    parser.add_argument('--floor', action='store_true')
     parser.add_argument('--profile', action='store_true')
     parser.add_argument('--port', type=int, default=22000)
     parser.add_argument('--out', default=str(servers.ROOT / 'target/bench'), help='where the results are written')
     options = parser.parse_args()
     if options.quick:
         options.rounds = 2
-    names = [row.name for row in ROWS] + [CHURN, COLD] + [op for op, _ in CLIENT]
+    names = floors.ROWS if options.floor else [row.name for row in ROWS] + [CHURN, COLD] + [op for op, _ in CLIENT]
     if options.list:
         return print('\n'.join(names))
     wanted = options.rows.split(',') if options.rows else names
@@ -350,6 +353,10 @@ def main():
         bench = Bench(options, work, options.loadgen)
         if options.profile:
             return profile(bench, [row for row in ROWS if row.name in wanted], Path(options.out))
+        if options.floor:
+            rows = floors.measured(bench, [row for row in ROWS if row.name in wanted], figure)
+            said = circumstances(options, loads)
+            return written(options, bench, 'floor.json', {'floor.md': floors.table(rows, said)})
         for row in ROWS:
             if row.name in wanted:
                 add(rows, bench.row(row))
@@ -365,15 +372,24 @@ def main():
         if bench:
             bench.close()
         shutil.rmtree(work)
+    said = circumstances(options, loads)
+    written(options, bench, 'raw.json', {'benchmark.md': table(rows, said), 'benchmark.svg': picture(rows, said)})
+
+
+def circumstances(options, loads):
+    loads = [*loads, os.getloadavg()[0]]
+    return (f'{time.strftime("%Y-%m-%d", time.gmtime())}, Linux {".".join(os.uname().release.split(".")[:2])}, {os.cpu_count()} cores, '
+            f'loopback, files in memory, {options.rounds} rounds, medians; load of the machine '
+            f'{min(loads):.1f} to {max(loads):.1f}.')
+
+
+def written(options, bench, raw, files):
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    circumstances = (f'{time.strftime("%Y-%m-%d", time.gmtime())}, Linux {".".join(os.uname().release.split(".")[:2])}, {os.cpu_count()} cores, '
-                     f'loopback, files in memory, {options.rounds} rounds, medians; load of the machine '
-                     f'{min(loads):.1f} to {max(loads):.1f}.')
-    (out / 'benchmark.md').write_text(table(rows, circumstances))
-    (out / 'benchmark.svg').write_text(picture(rows, circumstances))
-    (out / 'raw.json').write_text(json.dumps(bench.raw))
-    print(f'written: {out}/benchmark.md, benchmark.svg, raw.json')
+    files[raw] = json.dumps(bench.raw)
+    for name, text in files.items():
+        (out / name).write_text(text)
+    print(f'written: {out}/{", ".join(files)}')
 
 
 def add(rows, more):

@@ -2,7 +2,8 @@
 delays off, sendfile on, limits raised, the cheapest hash of passwords or none.
 
 A peer is looked for below target/peers, or $TWOPORT_PEERS, where tests/peers/install puts it, and on
-PATH; libunftp is a library, and its smallest server is built from libunftp/ here by `./bench`.
+PATH; libunftp is a library, and its smallest server is built from libunftp/ here by `./bench`. So are the
+floors, the least servers that there can be, from floor/.
 """
 
 import os
@@ -261,4 +262,12 @@ def libunftp(work, root, port, tls):
     return command + ([str(cert), str(key)] if tls else []), ANYBODY
 
 
-PEERS = {'vsftpd': vsftpd, 'pure-ftpd': pure, 'proftpd': proftpd, 'pyftpdlib': pyftpdlib, 'libunftp': libunftp}
+def floor(kind, store):
+    def launch(work, root, port, tls):
+        return [str(HERE / 'floor/target/release/floor'), kind, store, f'127.0.0.1:{port}', str(root)], ANYBODY
+    return launch
+
+
+PEERS = {'vsftpd': vsftpd, 'pure-ftpd': pure, 'proftpd': proftpd, 'pyftpdlib': pyftpdlib, 'libunftp': libunftp,
+         'floor tokio': floor('tokio', 'into'), 'floor threads': floor('threads', 'into'),
+         'floor tokio whole': floor('tokio', 'whole'), 'floor threads whole': floor('threads', 'whole')}
