@@ -3,8 +3,9 @@
 //!
 //!     floor KIND STORE ADDRESS ROOT
 //!
-//! KIND is `threads`, a thread that blocks for each session, or `tokio`, a task for each on the
-//! runtime that twoport uses. STORE says how uploads are stored: `into` the target itself, or `whole`,
+//! KIND is `threads`, a thread that blocks for each session (some 16,000 at most: each has four of the
+//! 65,530 memory maps that a process may have), or `tokio`, a task for each on the runtime that twoport
+//! uses. STORE says how uploads are stored: `into` the target itself, or `whole`,
 //! never half of one under the target's name, as twoport promises.
 
 mod dialogue;
