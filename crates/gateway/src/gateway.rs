@@ -2,16 +2,15 @@
 //!
 //! What a session does is in [`session`].
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet};
 
 use twoport_net::data::ports::Ports;
 use twoport_net::nft::Router;
@@ -22,6 +21,7 @@ use twoport_proto::reply::Reply;
 
 use crate::board::Board;
 use crate::config::Config;
+use crate::doors::{self, Doors, Listener};
 use crate::front::{self, Front};
 use crate::health;
 use crate::hole::farewell;
@@ -33,13 +33,11 @@ use crate::reach::Reach;
 use crate::room::Room;
 use crate::seat::{self, Seat, Stand};
 use crate::session;
+use crate::sockets::Sockets;
 use crate::upstream::Sparing;
 
 /// How many connections may wait to be accepted. Origin: Linux's `somaxconn`.
 const BACKLOG: i32 = 4096;
-
-/// How long to wait after an error of the system before asking it again.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the sessions of a gateway have in common: of one configuration, and what outlives it.
 #[derive(Debug)]
@@ -61,24 +59,20 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub struct Gateway {
     current: watch::Sender<Arc<Shared>>,
-    /// Each with what it was asked for; none if the seat took it.
-    listeners: Vec<(Option<Place>, TcpListener)>,
+    listeners: Vec<Listener>,
     orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
     /// Where hosts ask for ports.
-    pcp: Option<UdpSocket>,
+    pcp: Option<Arc<UdpSocket>>,
     stop: watch::Sender<bool>,
-    /// Held as long as it runs.
-    _claims: Vec<UnixListener>,
+    claims: Vec<(String, UnixListener)>,
 }
-
-/// What is spoken at an address.
-type Place = (Front, SocketAddr);
 
 /// What a running gateway is told.
 #[derive(Debug)]
 enum Order {
     Reload(Box<Config>, oneshot::Sender<io::Result<()>>),
-    Retire,
+    Offer(oneshot::Sender<io::Result<Sockets>>),
+    Retire(Vec<String>, oneshot::Sender<()>),
 }
 
 /// Steers a running gateway.
@@ -125,10 +119,24 @@ impl Handle {
         self.orders.is_closed()
     }
 
-    /// Listens no more, and ends once the last session has ended by itself.
-    pub async fn retire(&self) {
+    /// What it listens at, for another process that is to take its place; it goes on itself.
+    ///
+    /// # Errors
+    /// It has ended, or the system has no more files.
+    pub async fn offer(&self) -> io::Result<Sockets> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || io::Error::new(io::ErrorKind::NotConnected, "the seat has ended");
+        self.orders.send(Order::Offer(answer)).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    /// Takes and listens no more, and ends once the last session has ended by itself. What another process
+    /// has of its sockets, by these names, is that one's at once; it is done when this returns.
+    pub async fn retire(&self, handed: &[String]) {
+        let (answer, answered) = oneshot::channel();
         // It may have ended already.
-        let _: Result<_, _> = self.orders.send(Order::Retire).await;
+        let _: Result<_, _> = self.orders.send(Order::Retire(handed.to_vec(), answer)).await;
+        let _: Result<_, _> = answered.await;
     }
 }
 
@@ -138,12 +146,28 @@ impl Gateway {
     /// # Errors
     /// The one that cannot be listened at, and why.
     pub fn bind(config: Config, board: Board) -> io::Result<Self> {
-        let Stand { listeners: taken, router, claims } = config.seat.take()?;
-        let mut listeners: Vec<_> = taken.into_iter().map(|listener| (None, listener)).collect();
+        Self::succeed(config, board, &mut Sockets::default())
+    }
+
+    /// The same, with what another process has handed over of it: what is of use is taken from `sockets`.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind).
+    pub fn succeed(config: Config, board: Board, sockets: &mut Sockets) -> io::Result<Self> {
+        let Stand { listeners: taken, router, claims } = config.seat.take(sockets)?;
+        let own = |socket| Listener { name: config.seat.name(), place: None, socket };
+        let mut listeners: Vec<_> = taken.into_iter().map(own).collect();
         for place in config.places() {
-            listeners.push((Some(place), listen(place.1)?));
+            let name = doors::name(place);
+            let socket = match sockets.listener(&name)? {
+                Some(socket) => socket,
+                None => listen(place.1)?,
+            };
+            listeners.push(Listener { name, place: Some(place), socket });
         }
-        let pcp = config.pcp.as_deref().map(pcp::bind).transpose()?;
+        let pcp =
+            config.pcp.as_deref().map(|interface| pcp::bind(interface, sockets)).transpose()?;
+        let pcp = pcp.map(Arc::new);
         let ports = Ports::new(config.data_ports.clone());
         let room = Room::new(config.max_sessions, config.max_sessions_per_ip);
         let (sparing, reach) = (Arc::default(), Arc::default());
@@ -152,13 +176,13 @@ impl Gateway {
             Shared { config, ports, room, rates, sparing, reach, pool, passes, board, router };
         let current = watch::Sender::new(Arc::new(shared));
         let stop = watch::Sender::new(false);
-        Ok(Self { current, listeners, orders: mpsc::channel(1), pcp, stop, _claims: claims })
+        Ok(Self { current, listeners, orders: mpsc::channel(1), pcp, stop, claims })
     }
 
     /// The addresses as bound.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|(_, listener)| listener.local_addr().ok()).collect()
+        self.listeners.iter().filter_map(|listener| listener.socket.local_addr().ok()).collect()
     }
 
     /// What steers it.
@@ -182,35 +206,45 @@ impl Gateway {
 
     /// Relays until it is stopped, and until the last session has said so.
     pub async fn run(self) {
-        let Self { current, listeners, orders: (_, mut orders), pcp, stop, _claims } = self;
+        let Self { current, listeners, orders: (_, mut orders), pcp, stop, claims } = self;
         let mut keepers = JoinSet::new();
         keepers.spawn(seat::keep_open(current.subscribe()));
         keepers.spawn(health::look_after(current.subscribe()));
-        if let Some(socket) = pcp {
-            keepers.spawn(pcp::serve(socket, current.subscribe()));
-        }
         let (connections, mut arrived) = mpsc::channel(1);
-        let mut doors = Doors { accepting: JoinSet::new(), by_place: HashMap::new(), connections };
-        for (place, listener) in listeners {
-            doors.open(place, listener);
+        let mut doors = Doors::new(connections);
+        for listener in listeners {
+            doors.open(listener);
         }
+        let mut stand = Standing { pcp: pcp.map(|socket| Pcp::begin(socket, &current)), claims };
         let mut sessions = JoinSet::new();
         let mut stopping = stop.subscribe();
-        let mut is_retired = false;
-        while !(is_retired && sessions.is_empty()) {
+        let mut is_closed = false;
+        while !(is_closed && sessions.is_empty()) {
             let (front, client) = tokio::select! {
-                Some(client) = arrived.recv() => client,
+                client = arrived.recv(), if !is_closed => match client {
+                    Some(client) => client,
+                    None => {
+                        is_closed = true;
+                        continue;
+                    }
+                },
                 () = stopped(&mut stopping) => break,
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
                 Some(order) = orders.recv() => {
                     match order {
+                        // Who asked may have gone.
                         Order::Reload(config, answer) => {
-                            // Who asked may have gone.
-                            let _: Result<_, _> = answer.send(doors.reload(&current, *config));
+                            let _: Result<_, _> = answer.send(reload(&mut doors, &current, *config));
                         }
-                        Order::Retire => {
-                            doors.accepting.shutdown().await;
-                            is_retired = true;
+                        Order::Offer(answer) => {
+                            let _: Result<_, _> = answer.send(stand.offer(&doors, &current));
+                        }
+                        Order::Retire(handed, answer) => {
+                            keepers.shutdown().await;
+                            stand.end().await;
+                            withdraw(&current);
+                            doors.close(|name| handed.iter().any(|other| other == name));
+                            let _: Result<_, _> = answer.send(());
                         }
                     }
                     continue;
@@ -222,85 +256,106 @@ impl Gateway {
         doors.accepting.shutdown().await;
         while sessions.join_next().await.is_some() {}
         keepers.shutdown().await;
+        stand.end().await;
         if let Some(router) = &current.borrow().router {
-            router.weigh_anchor();
+            router.end();
         }
     }
 }
 
-/// Where clients come in.
-struct Doors {
-    accepting: JoinSet<()>,
-    by_place: HashMap<Place, AbortHandle>,
-    connections: mpsc::Sender<(Front, TcpStream)>,
+/// What a seat has besides its doors, as long as it is not retired.
+struct Standing {
+    pcp: Option<Pcp>,
+    claims: Vec<(String, UnixListener)>,
 }
 
-impl Doors {
-    fn open(&mut self, place: Option<Place>, listener: TcpListener) {
-        let front = place.map_or(Front::Ftp, |(front, _)| front);
-        let connections = self.connections.clone();
-        let accepting = self.accepting.spawn(async move {
-            loop {
-                match listener.accept().await {
-                    Ok((client, _)) => {
-                        if connections.send((front, client)).await.is_err() {
-                            return;
-                        }
-                    }
-                    Err(error) => {
-                        tracing::warn!(target: "twoport", %error, "a connection was not accepted");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                }
-            }
-        });
-        if let Some(place) = place {
-            self.by_place.insert(place, accepting);
+/// Where hosts ask for ports, and the task that answers them.
+struct Pcp {
+    socket: Arc<UdpSocket>,
+    /// Its end is the end.
+    goes_on: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Pcp {
+    fn begin(socket: Arc<UdpSocket>, current: &watch::Sender<Arc<Shared>>) -> Self {
+        let (goes_on, over) = oneshot::channel();
+        let task = tokio::spawn(pcp::serve(Arc::clone(&socket), current.subscribe(), over));
+        Self { socket, goes_on, task }
+    }
+}
+
+impl Standing {
+    /// For another process, all of it.
+    fn offer(&self, doors: &Doors, current: &watch::Sender<Arc<Shared>>) -> io::Result<Sockets> {
+        let mut sockets = doors.offer()?;
+        for (name, claim) in &self.claims {
+            sockets.add(name, claim.as_fd().try_clone_to_owned()?);
         }
+        if let (Some(pcp), Some(interface)) = (&self.pcp, &current.borrow().config.pcp) {
+            sockets.add(pcp::name(interface), pcp.socket.as_fd().try_clone_to_owned()?);
+        }
+        Ok(sockets)
     }
 
-    /// Puts another configuration in the place of the current one.
-    fn reload(&mut self, current: &watch::Sender<Arc<Shared>>, config: Config) -> io::Result<()> {
-        let old = Arc::clone(&current.borrow());
-        let is_router = |seat: &Seat| matches!(seat, Seat::Client(_) | Seat::Server(_));
-        if (is_router(&old.config.seat) || is_router(&config.seat))
-            && old.config.seat != config.seat
-        {
-            return Err(io::Error::other("what is taken on a router changes by a restart only"));
+    async fn end(&mut self) {
+        self.claims.clear();
+        if let Some(Pcp { socket, goes_on, task }) = self.pcp.take() {
+            drop((socket, goes_on));
+            // All its sockets are closed then.
+            let _: Result<_, _> = task.await;
         }
-        let mut fresh = Vec::new();
-        for place in config.places().filter(|place| !self.by_place.contains_key(place)) {
-            fresh.push((Some(place), listen(place.1)?));
-        }
-        self.by_place.retain(|place, accepting| {
-            let stays = config.places().any(|wanted| wanted == *place);
-            if !stays {
-                accepting.abort();
-            }
-            stays
-        });
-        for (place, listener) in fresh {
-            self.open(place, listener);
-        }
-        let ports = if old.config.data_ports == config.data_ports {
-            old.ports.clone()
-        } else {
-            Ports::new(config.data_ports.clone())
-        };
-        current.send_replace(Arc::new(Shared {
-            ports,
-            room: old.room.resized(config.max_sessions, config.max_sessions_per_ip),
-            rates: old.rates.clone(),
-            config,
-            sparing: Arc::clone(&old.sparing),
-            reach: Arc::clone(&old.reach),
-            pool: old.pool.clone(),
-            passes: old.passes.clone(),
-            board: old.board.clone(),
-            router: old.router.clone(),
-        }));
-        Ok(())
     }
+}
+
+/// Takes nobody any more, where the seat is on a router.
+fn withdraw(current: &watch::Sender<Arc<Shared>>) {
+    let shared = Arc::clone(&current.borrow());
+    let withdrawn = shared.router.as_ref().map_or(Ok(()), Router::withdraw);
+    if let Err(error) = withdrawn {
+        let what = "clients are still taken by a seat that has retired";
+        tracing::error!(target: "twoport", %error, "{what}");
+    }
+}
+
+/// Puts another configuration in the place of the current one.
+fn reload(
+    doors: &mut Doors,
+    current: &watch::Sender<Arc<Shared>>,
+    config: Config,
+) -> io::Result<()> {
+    let old = Arc::clone(&current.borrow());
+    let is_router = |seat: &Seat| matches!(seat, Seat::Client(_) | Seat::Server(_));
+    if (is_router(&old.config.seat) || is_router(&config.seat)) && old.config.seat != config.seat {
+        return Err(io::Error::other("what is taken on a router changes by a restart only"));
+    }
+    let mut fresh = Vec::new();
+    for place in config.places().filter(|place| !doors.has(*place)) {
+        let (name, socket) = (doors::name(place), listen(place.1)?);
+        fresh.push(Listener { name, place: Some(place), socket });
+    }
+    doors.keep(|place| config.places().any(|wanted| wanted == place));
+    for listener in fresh {
+        doors.open(listener);
+    }
+    let ports = if old.config.data_ports == config.data_ports {
+        old.ports.clone()
+    } else {
+        Ports::new(config.data_ports.clone())
+    };
+    current.send_replace(Arc::new(Shared {
+        ports,
+        room: old.room.resized(config.max_sessions, config.max_sessions_per_ip),
+        rates: old.rates.clone(),
+        config,
+        sparing: Arc::clone(&old.sparing),
+        reach: Arc::clone(&old.reach),
+        pool: old.pool.clone(),
+        passes: old.passes.clone(),
+        board: old.board.clone(),
+        router: old.router.clone(),
+    }));
+    Ok(())
 }
 
 /// A connection that was accepted: whose it is, and whether there is room for it.

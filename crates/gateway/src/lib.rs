@@ -10,6 +10,7 @@ mod allow;
 mod board;
 mod carry;
 mod config;
+mod doors;
 mod front;
 mod gateway;
 mod health;
@@ -24,6 +25,7 @@ mod room;
 mod scan;
 mod seat;
 mod session;
+mod sockets;
 mod upstream;
 mod visitor;
 
@@ -36,6 +38,7 @@ pub use gateway::{Gateway, Handle};
 pub use pool::{Balance, Health, Proxy, Server};
 pub use scan::{CommandScanner, IcapScanner, Scanner, Scanning};
 pub use seat::{IMPLICIT, Seat, Taken};
+pub use sockets::Sockets;
 pub use twoport_proto::proxy::Version;
 pub use twoport_proto::relay::{
     Auth, By, Desk, Mode, Names, Policy, Route, Routes, Scan, Upstream,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
@@ -28,6 +28,7 @@ use twoport_proto::time::Time;
 
 use crate::gateway::Shared;
 use crate::seat::{self, Seat};
+use crate::sockets::Sockets;
 use book::{Book, Mapping, Name, Way};
 
 /// How many requests may wait. Origin: hosts repeat what is not answered.
@@ -37,12 +38,20 @@ const QUEUE: usize = 64;
 ///
 /// # Errors
 /// What the system says.
-pub(crate) fn bind(interface: &str) -> io::Result<UdpSocket> {
+pub(crate) fn bind(interface: &str, sockets: &mut Sockets) -> io::Result<UdpSocket> {
     seat::exists(interface)?;
+    if let Some(socket) = sockets.take(&name(interface)) {
+        return UdpSocket::from_std(socket.into());
+    }
     listen(interface, Ipv4Addr::UNSPECIFIED.into()).map_err(|error| {
         let what = format!("no PCP on {interface}: port {PORT}: {error}; stop who has it");
         io::Error::new(error.kind(), what)
     })
+}
+
+/// What another process knows the socket by.
+pub(crate) fn name(interface: &str) -> String {
+    format!("pcp {interface}")
 }
 
 fn listen(interface: &str, address: IpAddr) -> io::Result<UdpSocket> {
@@ -70,8 +79,8 @@ struct Mailroom {
 }
 
 impl Mailroom {
-    fn read(&mut self, socket: UdpSocket) {
-        let (socket, letters) = (Arc::new(socket), self.letters.clone());
+    fn read(&mut self, socket: Arc<UdpSocket>) {
+        let letters = self.letters.clone();
         self.readers.spawn(async move {
             let mut space = [0; LONGEST + 1];
             loop {
@@ -96,7 +105,7 @@ impl Mailroom {
             match listen(&interface, address.into()) {
                 Ok(socket) => {
                     self.addresses.insert(address);
-                    self.read(socket);
+                    self.read(Arc::new(socket));
                 }
                 // One that is not yet known to be its own comes later.
                 Err(error) => {
@@ -107,8 +116,12 @@ impl Mailroom {
     }
 }
 
-/// Answers hosts, until the gateway ends.
-pub(crate) async fn serve(socket: UdpSocket, shared: watch::Receiver<Arc<Shared>>) {
+/// Answers hosts, until the seat retires.
+pub(crate) async fn serve(
+    socket: Arc<UdpSocket>,
+    shared: watch::Receiver<Arc<Shared>>,
+    mut over: oneshot::Receiver<()>,
+) {
     let Some(router) = shared.borrow().router.clone() else { return };
     let (letters, mut received) = mpsc::channel(QUEUE);
     let interface = shared.borrow().config.pcp.clone();
@@ -127,6 +140,7 @@ pub(crate) async fn serve(socket: UdpSocket, shared: watch::Receiver<Arc<Shared>
                     let _: io::Result<usize> = socket.send_to(&answer, from).await;
                 }
             }
+            _ = &mut over => return mailroom.readers.shutdown().await,
             () = sleep_until(clock::instant(next)) => {
                 let is_renewal = clock::now() >= renewal;
                 desk.tidy(is_renewal);

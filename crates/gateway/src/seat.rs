@@ -20,6 +20,7 @@ use twoport_net::nft::{Disguise, EXPECTED, Interception, Router};
 
 use crate::config::Config;
 use crate::gateway::{Shared, listen};
+use crate::sockets::Sockets;
 
 /// The port of FTP under TLS from the first byte (registered as `ftps`).
 pub const IMPLICIT: u16 = 990;
@@ -58,42 +59,38 @@ impl Seat {
         }
     }
 
-    /// Listens, and takes what it is to take.
+    /// What another process knows its listeners by. Those of the clients' seat may stand for other ports.
+    pub(crate) fn name(&self) -> String {
+        let interface = |taken: &Taken| taken.interface.clone().unwrap_or_default();
+        match self {
+            Self::Reverse | Self::Forward => String::new(),
+            Self::Client(taken) => format!("client seat {}", interface(taken)),
+            Self::Server(taken) => format!("server seat {} {:?}", interface(taken), taken.ports),
+        }
+    }
+
+    /// Listens, and takes what it is to take; what another process has handed over of that is used.
     ///
     /// # Errors
     /// What the system says, and what to do.
-    pub(crate) fn take(&self) -> io::Result<Stand> {
-        match self {
-            Self::Reverse | Self::Forward => Ok(Stand::default()),
-            Self::Client(taken) => {
-                let claims = taken.claim()?;
-                let (listeners, port) = anywhere()?;
-                Ok(Stand {
-                    listeners,
-                    router: Some(router(&interception(taken, Some(port), false))?),
-                    claims,
-                })
+    pub(crate) fn take(&self, sockets: &mut Sockets) -> io::Result<Stand> {
+        let (taken, is_server) = match self {
+            Self::Reverse | Self::Forward => return Ok(Stand::default()),
+            Self::Client(taken) => (taken, false),
+            Self::Server(taken) => (taken, true),
+        };
+        let claims = taken.claim(sockets)?;
+        let handed = sockets.listeners(&self.name())?;
+        let (listeners, to) = match handed.first() {
+            Some(first) => {
+                let port = first.local_addr()?.port();
+                (handed, Some(port).filter(|port| !is_server || !taken.ports.contains(port)))
             }
-            // At the ports that were dialled, since those are open in the host's firewall.
-            Self::Server(taken) => {
-                let claims = taken.claim()?;
-                let dialled = taken.ports.iter().flat_map(|port| everywhere(*port));
-                let dialled: io::Result<Vec<TcpListener>> = dialled.map(listen).collect();
-                let (listeners, port) = match dialled {
-                    Ok(listeners) => (listeners, None),
-                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                        let (listeners, port) = anywhere()?;
-                        (listeners, Some(port))
-                    }
-                    Err(error) => return Err(error),
-                };
-                Ok(Stand {
-                    listeners,
-                    router: Some(router(&interception(taken, port, true))?),
-                    claims,
-                })
-            }
-        }
+            None if is_server => taken.at_dialled()?,
+            None => anywhere().map(|(listeners, port)| (listeners, Some(port)))?,
+        };
+        let router = router(&interception(taken, to, is_server))?;
+        Ok(Stand { listeners, router: Some(router), claims })
     }
 }
 
@@ -104,28 +101,46 @@ pub(crate) struct Stand {
     /// The rules, on a router.
     pub(crate) router: Option<Router>,
     /// Names of this network namespace, which tell other gateways what is taken.
-    pub(crate) claims: Vec<UnixListener>,
+    pub(crate) claims: Vec<(String, UnixListener)>,
 }
 
 impl Taken {
     /// Sees that the interface is there, and that nobody else takes these ports from it.
-    fn claim(&self) -> io::Result<Vec<UnixListener>> {
+    fn claim(&self, sockets: &mut Sockets) -> io::Result<Vec<(String, UnixListener)>> {
         let interface = self.interface.as_deref().unwrap_or_default();
         if !interface.is_empty() {
             exists(interface)?;
         }
-        let claim = |port: &u16| {
+        let mut claim = |port: &u16| {
             let name = format!("twoport-gateway {port} {interface}");
-            let name = UnixAddr::from_abstract_name(&name)?;
-            UnixListener::bind_addr(&name).map_err(|error| {
+            if let Some(claim) = sockets.take(&name) {
+                return Ok((name, claim.into()));
+            }
+            let address = UnixAddr::from_abstract_name(&name)?;
+            let claim = UnixListener::bind_addr(&address).map_err(|error| {
                 let what = format!("another gateway on this host takes port {port}: {error}");
                 io::Error::new(
                     error.kind(),
                     format!("{what}; stop it first, or take another --port"),
                 )
-            })
+            })?;
+            Ok((name, claim))
         };
-        self.ports.iter().map(claim).collect()
+        self.ports.iter().map(&mut claim).collect()
+    }
+
+    /// At the ports that were dialled, since those are open in the host's firewall; where somebody else
+    /// listens at one, at another, which is told.
+    fn at_dialled(&self) -> io::Result<(Vec<TcpListener>, Option<u16>)> {
+        let dialled = self.ports.iter().flat_map(|port| everywhere(*port));
+        let dialled: io::Result<Vec<TcpListener>> = dialled.map(listen).collect();
+        match dialled {
+            Ok(listeners) => Ok((listeners, None)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                anywhere().map(|(listeners, port)| (listeners, Some(port)))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -40,15 +40,28 @@ impl Conntrack {
     /// Takes back what a gateway that was killed has left: expectations in the name of connections of
     /// this host to itself, to ports where nobody listens any more.
     pub(crate) fn tidy(&mut self) {
+        self.unexpect_where(|(from, to)| {
+            from.ip().is_loopback() && to.ip().is_loopback() && TcpListener::bind(to).is_ok()
+        });
+    }
+
+    /// Nothing is expected any more in the name of these connections; the same expectation in the name of
+    /// another one, as a successor has it, stays.
+    pub(crate) fn unexpect_all(&mut self, masters: &[(SocketAddr, SocketAddr)]) {
+        if !masters.is_empty() {
+            self.unexpect_where(|master| masters.contains(&master));
+        }
+    }
+
+    fn unexpect_where(&mut self, is_over: impl Fn((SocketAddr, SocketAddr)) -> bool) {
         const MASTER: u16 = 1;
         const EXPECTED: u16 = 2;
         for (_, expectation) in self.0.list_of(EXPECTATION_GET).unwrap_or_default() {
             let ends = |kind| find(&expectation, kind).and_then(ends_of);
-            let (Some((from, to)), Some((peer, door))) = (ends(MASTER), ends(EXPECTED)) else {
+            let (Some(master), Some((peer, door))) = (ends(MASTER), ends(EXPECTED)) else {
                 continue;
             };
-            let is_own = from.ip().is_loopback() && to.ip().is_loopback();
-            if is_own && TcpListener::bind(to).is_ok() {
+            if is_over(master) {
                 self.unexpect((peer.ip(), peer.port()), door);
             }
         }

@@ -128,6 +128,12 @@ pub(super) fn send_no_more(table: &str, external: SocketAddr, from: &Filter) -> 
     (Verb::DeleteElement, message((table, FORWARD), &element))
 }
 
+/// Nobody's, from now on.
+pub(super) fn none(table: &str) -> [(Verb, Attributes); 2] {
+    let all = |map: &str| Attributes::new().text(1, table).text(2, map);
+    [FORWARD, PEER].map(|map| (Verb::DeleteElement, all(map)))
+}
+
 fn way(outbound: &Outbound) -> Attributes {
     let Outbound { internal, peer, .. } = outbound;
     Attributes::new().nest(1, &value(&ends((internal.ip(), internal.port()), *peer)))

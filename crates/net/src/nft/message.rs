@@ -35,9 +35,12 @@ pub(crate) enum Verb {
     NewTable = 0,
     NewChain = 3,
     NewRule = 6,
+    /// Without a handle all of a chain.
+    DeleteRule = 8,
     DeleteTable = 2,
     NewSet = 9,
     NewElement = 12,
+    /// Without an element all of a set.
     DeleteElement = 14,
     NewObject = 18,
 }

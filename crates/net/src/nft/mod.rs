@@ -27,7 +27,7 @@ use std::time::Duration;
 use message::Netlink;
 
 pub use forward::Outbound;
-pub use remains::clear_away;
+pub use remains::{clear_away, is_clear};
 pub use router::{Disguise, EXPECTED, Interception, Pin, Pinhole, Router};
 
 /// A range of ports that is closed as long as this or a clone of it lives.

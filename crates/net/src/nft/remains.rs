@@ -31,17 +31,46 @@ pub fn clear_away() -> io::Result<()> {
         park_timeout(PAUSE);
     }
     let mut netlink = Netlink::open()?;
-    loop {
-        let tables = tables(&mut netlink)?;
-        let is_followed = tables.iter().any(|name| name.starts_with(b"twoport-gateway-"));
-        if is_followed || !tables.iter().any(|name| name == ANCHOR.as_bytes()) {
-            return Ok(());
-        }
-        if !conntrack.translates()? {
-            return netlink.commit(&[routing::weigh(ANCHOR)]);
-        }
+    while !weigh(&mut netlink, &mut conntrack)? {
         park_timeout(WATCH);
     }
+    Ok(())
+}
+
+/// Whether nothing is left to [`clear_away`].
+///
+/// # Errors
+/// What the kernel says.
+pub fn is_clear() -> io::Result<bool> {
+    let tables = tables(&mut Netlink::open()?)?;
+    Ok(has_gateway(&tables) || !has_anchor(&tables))
+}
+
+/// Takes the anchor away, unless another gateway is there, whose it is then, or a transfer needs it: then
+/// it is to be asked again.
+pub(super) fn weigh(netlink: &mut Netlink, conntrack: &mut Conntrack) -> io::Result<bool> {
+    let before = tables(netlink)?;
+    if has_gateway(&before) || !has_anchor(&before) {
+        return Ok(true);
+    }
+    if conntrack.translates()? {
+        return Ok(false);
+    }
+    // Another that ends at this moment may have taken it.
+    let _gone: io::Result<()> = netlink.commit(&[routing::end(ANCHOR)]);
+    // One that began at this moment may have found it.
+    if has_gateway(&tables(netlink)?) {
+        netlink.commit(&routing::anchor(ANCHOR))?;
+    }
+    Ok(true)
+}
+
+fn has_gateway(tables: &[Vec<u8>]) -> bool {
+    tables.iter().any(|name| name.starts_with(b"twoport-gateway-"))
+}
+
+fn has_anchor(tables: &[Vec<u8>]) -> bool {
+    tables.iter().any(|name| name == ANCHOR.as_bytes())
 }
 
 fn tables(netlink: &mut Netlink) -> io::Result<Vec<Vec<u8>>> {

@@ -18,7 +18,7 @@ use twoport_proto::pcp::filter::Filter;
 use super::forward::{self, Outbound};
 use super::masters::{Master, Masters};
 use super::message::{Netlink, find};
-use super::routing;
+use super::{remains, routing};
 use crate::conntrack::Conntrack;
 
 /// The table that is left where the host has no chain of NAT of its own.
@@ -86,7 +86,6 @@ struct State {
     masters: Masters,
     /// Doors that are open again and again, and to whom.
     welcoming: HashMap<(SocketAddr, Filter), Master>,
-    is_anchored: bool,
 }
 
 /// A pin that is in place until this is dropped. Who has come through is not touched.
@@ -112,16 +111,17 @@ impl Router {
             0 => format!("twoport-gateway-{}", std::process::id()),
             more => format!("twoport-gateway-{}-{more}", std::process::id()),
         };
-        let is_anchored = !translates(&mut netlink)?;
-        if is_anchored {
-            netlink.commit(&routing::anchor(ANCHOR))?;
+        let mut batch = routing::table(&table, taken, masters.port);
+        if !translates(&mut netlink)? {
+            // At once with the table: who takes the anchor away looks for tables before and after.
+            batch.splice(..0, routing::anchor(ANCHOR));
         }
-        netlink.commit(&routing::table(&table, taken, masters.port))?;
+        netlink.commit(&batch)?;
         let mut conntrack = Conntrack::open()?;
         conntrack.tidy();
         let pinned = HashSet::new();
         let welcoming = HashMap::new();
-        let state = State { netlink, conntrack, table, pinned, masters, welcoming, is_anchored };
+        let state = State { netlink, conntrack, table, pinned, masters, welcoming };
         Ok(Self(Arc::new(Mutex::new(state))))
     }
 
@@ -247,21 +247,43 @@ impl Router {
         self.with(|state| state.conntrack.seen(local, remote).unwrap_or(local))
     }
 
-    /// Takes the anchor away, too: what is still connected and translated breaks, where the host has
-    /// no NAT of its own.
-    pub fn weigh_anchor(&self) {
+    /// Takes no control connections any more, welcomes nobody and sends nothing on to inner hosts. What is
+    /// pinned or connected goes on.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn withdraw(&self) -> io::Result<()> {
         self.with(|state| {
-            for ((door, from), _) in state.welcoming.drain() {
-                state.conntrack.unexpect((from.network(), from.port()), door);
-            }
-            if std::mem::take(&mut state.is_anchored) {
-                let _gone: io::Result<()> = state.netlink.commit(&[routing::weigh(ANCHOR)]);
+            state.forget_welcome();
+            state.netlink.commit(&routing::withdraw(&state.table))
+        })
+    }
+
+    /// Takes the table away, and the anchor with the last table, unless a transfer still needs it.
+    pub fn end(&self) {
+        self.with(|state| {
+            state.forget_welcome();
+            // It would be gone with the process; without it others see that they are the last.
+            let ended = state.netlink.commit(&[routing::end(&state.table)]);
+            let weighed =
+                ended.and_then(|()| remains::weigh(&mut state.netlink, &mut state.conntrack));
+            if let Err(error) = weighed {
+                tracing::debug!(target: "twoport", %error, "the anchor stays");
             }
         });
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    fn forget_welcome(&mut self) {
+        let welcome: Vec<Master> = self.welcoming.drain().map(|(_, master)| master).collect();
+        let masters: Vec<_> = welcome.iter().filter_map(Master::ends).collect();
+        self.conntrack.unexpect_all(&masters);
+        self.masters.free.extend(welcome);
     }
 }
 

@@ -1,8 +1,8 @@
 //! The table of a [`Router`](super::Router) in the kernel's words, and in those of `nft`.
 //!
-//! It sends nothing. Four chains: one takes control connections and lets data connections in, one
-//! hides the gateway's own connections behind the peers', one gives ports to inner hosts (see
-//! [`forward`]), one marks the connections that expectations hang on.
+//! It sends nothing. Five chains: one takes control connections, and can be emptied alone; one asks it
+//! and lets data connections in, one hides the gateway's own connections behind the peers', one gives
+//! ports to inner hosts (see [`forward`]), one marks the connections that expectations hang on.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +19,9 @@ const BEFORE: i32 = -110;
 
 /// After the host's own masquerading (100): only what it leaves alone is hidden here.
 const AFTER: i32 = 110;
+
+/// What takes control connections.
+const TAKING: &str = "taking";
 
 const fn hiding(taken: &Interception) -> i32 {
     if taken.hides_first { FIRST_OUT } else { AFTER }
@@ -84,9 +87,11 @@ pub(super) fn table(name: &str, taken: &Interception, master: u16) -> Vec<(Verb,
     batch.push(chain(name, "prerouting", "nat", (0, BEFORE)));
     batch.push(chain(name, "postrouting", "nat", (4, hiding(taken))));
     batch.push(chain(name, "output", "filter", (3, 0)));
+    batch.push((Verb::NewChain, Attributes::new().text(1, name).text(3, TAKING)));
     for port in &taken.ports {
-        batch.push(rule(name, "prerouting", &take(*port, taken)));
+        batch.push(rule(name, TAKING, &take(*port, taken)));
     }
+    batch.push(rule(name, "prerouting", &[jump(TAKING)]));
     for family in Family::BOTH {
         batch.push(rule(name, "prerouting", &let_in(family)));
         batch.push(rule(name, "postrouting", &hide(family)));
@@ -124,26 +129,44 @@ pub(super) fn chain(
     (Verb::NewChain, chain.number(5, 1).text(7, kind))
 }
 
+/// Takes no control connections any more, and sends nothing on to inner hosts.
+pub(super) fn withdraw(name: &str) -> Vec<(Verb, Attributes)> {
+    let chain = Attributes::new().text(1, name).text(2, TAKING);
+    let mut batch = vec![(Verb::DeleteRule, chain)];
+    batch.extend(forward::none(name));
+    batch
+}
+
+/// The end of a table.
+pub(super) fn end(name: &str) -> (Verb, Attributes) {
+    (Verb::DeleteTable, Attributes::new().text(1, name))
+}
+
 /// A chain of NAT that nobody owns: as long as one is there, the kernel goes on translating connections
 /// whose rules are gone. Its one rule does nothing but ask for a connection's state: without any such
-/// rule the kernel would not even follow connections.
-pub(super) fn anchor(name: &str) -> [(Verb, Attributes); 3] {
+/// rule the kernel would not even follow connections. Where the chain is there already it stays as it is.
+pub(super) fn anchor(name: &str) -> [(Verb, Attributes); 4] {
     const CT_STATE: u32 = 0;
     const INVALID: u32 = 1;
     let table = (Verb::NewTable, Attributes::new().text(1, name).number(2, 0));
     let state = expression("ct", &Attributes::new().number(1, FIRST).number(2, CT_STATE));
     let asks = rule(name, "prerouting", &[state, equal(&INVALID.to_ne_bytes())]);
-    [table, chain(name, "prerouting", "nat", (0, BEFORE)), asks]
-}
-
-/// Its end.
-pub(super) fn weigh(name: &str) -> (Verb, Attributes) {
-    (Verb::DeleteTable, Attributes::new().text(1, name))
+    let former = Attributes::new().text(1, name).text(2, "prerouting");
+    let chain = chain(name, "prerouting", "nat", (0, BEFORE));
+    [table, chain, (Verb::DeleteRule, former), asks]
 }
 
 pub(super) fn rule(table: &str, chain: &str, parts: &[Attributes]) -> (Verb, Attributes) {
     let all = parts.iter().fold(Attributes::new(), |all, expression| all.nest(1, expression));
     (Verb::NewRule, Attributes::new().text(1, table).text(2, chain).nest(4, &all))
+}
+
+/// `jump CHAIN`.
+fn jump(chain: &str) -> Attributes {
+    const JUMP: u32 = (-3_i32).cast_unsigned();
+    let verdict = Attributes::new().number(1, JUMP).text(2, chain);
+    let verdict = Attributes::new().nest(2, &verdict);
+    expression("immediate", &Attributes::new().number(1, 0).nest(2, &verdict))
 }
 
 pub(super) fn tcp() -> [Attributes; 2] {
@@ -348,15 +371,19 @@ pub(super) fn text(name: &str, taken: &Interception) -> String {
         );
     }
     text += forward::SETS;
-    text += "\tct helper expects { type \"ftp\" protocol tcp; }\n\tchain prerouting {\n";
-    let _infallible =
-        writeln!(text, "\t\ttype nat hook prerouting priority {BEFORE}; policy accept;");
+    text += "\tct helper expects { type \"ftp\" protocol tcp; }\n";
+    let _infallible = writeln!(text, "\tchain {TAKING} {{");
     for port in &taken.ports {
         let from = taken.from.as_ref().map(|from| format!("iifname \"{from}\" "));
         let to = taken.to.map_or_else(|| "GATEWAY".into(), |to| to.to_string());
         let _infallible =
             writeln!(text, "\t\t{}tcp dport {port} redirect to :{to}", from.unwrap_or_default());
     }
+    let _infallible = writeln!(
+        text,
+        "\t}}\n\tchain prerouting {{\n\t\ttype nat hook prerouting priority {BEFORE}; policy accept;\n\
+         \t\tjump {TAKING}"
+    );
     let families = [(4, "ip"), (6, "ip6")];
     for (digit, ip) in families {
         let key = format!("{ip} saddr . {ip} daddr . tcp dport");

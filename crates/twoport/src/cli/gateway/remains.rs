@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
-use twoport_net::nft::clear_away;
+use twoport_net::nft::{clear_away, is_clear};
 
 use super::super::exit::Exit;
 use super::super::{Failure, Outcome};
@@ -37,9 +37,9 @@ impl Heir {
         Self(started.ok())
     }
 
-    /// Nothing is left: it need not wait any more.
+    /// It need not wait any more, unless something is left to it.
     pub(super) fn dismiss(self) {
-        if let Some(mut child) = self.0 {
+        if let Some(mut child) = self.0.filter(|_| is_clear().unwrap_or(true)) {
             // It may have been ended by somebody else.
             let _gone = child.kill().and_then(|()| child.wait());
         }

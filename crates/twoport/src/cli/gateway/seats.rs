@@ -103,7 +103,7 @@ impl Seats {
         }
         self.retired.retain(|handle| !handle.has_ended());
         for handle in rest {
-            handle.retire().await;
+            handle.retire(&[]).await;
             self.retired.push(handle);
         }
         for config in fresh {
