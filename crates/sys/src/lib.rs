@@ -14,6 +14,7 @@ pub mod file;
 pub mod hops;
 pub mod memory;
 pub mod namespace;
+pub mod passing;
 pub mod socket;
 
 pub use rustix::io::Errno;
