@@ -5,15 +5,16 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use rustix::cmsg_space;
-use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind,
-    connect, listen, recvmsg, sendmsg, socket_with,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect,
+    listen, recvmsg, sendmsg, socket_with,
 };
 
 /// The longest text of a packet.
@@ -23,16 +24,16 @@ pub const LONGEST: usize = 4096;
 ///
 /// # Errors
 /// Somebody has the name.
-pub fn open(name: &str) -> io::Result<OwnedFd> {
-    let door = socket(SocketFlags::NONBLOCK)?;
+pub fn open(name: &str) -> io::Result<UnixListener> {
+    let door = socket()?;
     bind(&door, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
     listen(&door, 8)?;
-    Ok(door)
+    Ok(door.into())
 }
 
-fn socket(more: SocketFlags) -> io::Result<OwnedFd> {
-    let flags = SocketFlags::CLOEXEC | more;
-    Ok(socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+fn socket() -> io::Result<OwnedFd> {
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    Ok(socket_with(family, kind, SocketFlags::CLOEXEC, None)?)
 }
 
 /// One end of a dialogue.
@@ -44,7 +45,7 @@ pub struct Dialogue(OwnedFd);
 pub struct Peer {
     /// Its user.
     pub user: u32,
-    /// Its number, as seen here.
+    /// Its number, as seen here; 0 if it is not.
     pub process: i32,
 }
 
@@ -54,17 +55,18 @@ impl Dialogue {
     /// # Errors
     /// There is none of this name.
     pub fn begin(name: &str, patience: Duration) -> io::Result<Self> {
-        let own = socket(SocketFlags::empty())?;
+        let own = socket()?;
         connect(&own, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;
         Self(own).patient(patience)
     }
 
-    /// Lets in the next one who has knocked.
+    /// With one who has knocked, and was accepted.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where there is none.
-    pub fn accept(door: impl AsFd, patience: Duration) -> io::Result<Self> {
-        Self(accept_with(door, SocketFlags::CLOEXEC)?).patient(patience)
+    /// What the system says.
+    pub fn with(accepted: UnixStream, patience: Duration) -> io::Result<Self> {
+        accepted.set_nonblocking(false)?;
+        Self(accepted.into()).patient(patience)
     }
 
     fn patient(self, patience: Duration) -> io::Result<Self> {
@@ -80,8 +82,23 @@ impl Dialogue {
     /// # Errors
     /// What the system says.
     pub fn peer(&self) -> io::Result<Peer> {
-        let peer = socket_peercred(&self.0)?;
-        Ok(Peer { user: peer.uid.as_raw(), process: peer.pid.as_raw_nonzero().get() })
+        let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+        let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).unwrap_or_default();
+        // SAFETY: the descriptor is open while `self` is borrowed; the kernel writes at most `length`
+        // bytes, which is the size of `peer`, whose numbers may be any.
+        let result = unsafe {
+            libc::getsockopt(
+                self.0.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERCRED,
+                (&raw mut peer).cast(),
+                &raw mut length,
+            )
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Peer { user: peer.uid, process: peer.pid })
     }
 
     /// Sends a text, and with it a file.
@@ -131,6 +148,7 @@ mod tests {
     use super::*;
     use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd as _;
 
     #[test]
     fn a_listener_is_passed_with_its_name_and_both_ends_know_each_other() {
@@ -138,10 +156,8 @@ mod tests {
         assert!(Dialogue::begin(&name, Duration::from_secs(5)).is_err());
         let door = open(&name).unwrap();
         assert_eq!(open(&name).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        let none = Dialogue::accept(&door, Duration::from_secs(5)).unwrap_err();
-        assert_eq!(none.kind(), io::ErrorKind::WouldBlock);
         let near = Dialogue::begin(&name, Duration::from_millis(50)).unwrap();
-        let far = Dialogue::accept(&door, Duration::from_secs(5)).unwrap();
+        let far = Dialogue::with(door.accept().unwrap().0, Duration::from_secs(5)).unwrap();
         let peer = far.peer().unwrap();
         assert_eq!(u32::try_from(peer.process), Ok(std::process::id()));
         assert_eq!(peer.user, rustix::process::getuid().as_raw());

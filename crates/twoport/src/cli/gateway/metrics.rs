@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use twoport_gateway::Board;
+use twoport_gateway::{Board, Sockets};
 use twoport_server::config::problem::Problem;
 
 use super::status;
@@ -51,27 +51,37 @@ pub(super) fn address(words: &Words) -> Result<Option<SocketAddr>, Problem> {
     address.map(Some).ok_or_else(wrong)
 }
 
-/// Answers at these addresses, each but once.
+/// Listens at these addresses, at each but once; each has a name for another process.
 ///
 /// # Errors
 /// One of them cannot be listened at.
-pub(super) async fn answer(
+pub(super) fn open(
     addresses: impl Iterator<Item = SocketAddr>,
-    board: &Board,
-) -> io::Result<()> {
+    sockets: &mut Sockets,
+) -> io::Result<Vec<(String, TcpListener)>> {
+    /// Collectors come one by one. Origin: that of the standard library.
+    const BACKLOG: i32 = 128;
+    let mut pages = Vec::new();
     for address in addresses.collect::<BTreeSet<_>>() {
-        let no_page = |error: io::Error| {
-            io::Error::new(error.kind(), format!("no metrics at {address}: {error}"))
+        let name = format!("metrics {address}");
+        let listener = match sockets.take(&name) {
+            Some(socket) => TcpListener::from_std(socket.into())?,
+            None => twoport_net::listen::listen(address, BACKLOG).map_err(|error| {
+                let what = format!("no metrics at {error}; choose another with --metrics");
+                io::Error::new(error.kind(), what)
+            })?,
         };
-        let listener = TcpListener::bind(address).await.map_err(no_page)?;
-        let page = format!("http://{}/metrics", listener.local_addr()?);
-        tracing::info!(target: "twoport", page, "metrics");
-        tokio::spawn(listen(listener, board.clone()));
+        pages.push((name, listener));
     }
-    Ok(())
+    Ok(pages)
 }
 
-async fn listen(listener: TcpListener, board: Board) {
+/// Answers who comes.
+pub(super) async fn answer(listener: TcpListener, board: Board) {
+    if let Ok(address) = listener.local_addr() {
+        let page = format!("http://{address}/metrics");
+        tracing::info!(target: "twoport", page, "metrics");
+    }
     let room = Arc::new(Semaphore::new(ASKING));
     loop {
         // It is never closed.

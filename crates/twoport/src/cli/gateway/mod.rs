@@ -6,10 +6,12 @@ mod config;
 pub(crate) mod file;
 mod metrics;
 mod remains;
+mod replace;
 mod rules;
 mod scan;
 mod seats;
 mod servers;
+mod shown;
 mod status;
 mod words;
 
@@ -18,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::ArgMatches;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
 use twoport_gateway::{Board, Config, Gateway};
 use twoport_server::config::problem::{Place, Problem, Problems};
@@ -28,7 +30,9 @@ use super::exit::Exit;
 use super::output::{data, line_on_stderr};
 use super::serve::raise_open_files;
 use super::{Failure, Outcome, log};
-use seats::{Seats, Signals};
+use replace::Taking;
+use seats::{Seats, Signals, welcome};
+use shown::{Answering, Shown};
 use words::{LOG_FORMAT, Words};
 
 /// Where the configuration comes from.
@@ -62,7 +66,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Outcome {
     raise_open_files();
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::here(format!("the system gives no threads: {error}")))?;
-    runtime.block_on(relay(source, configs))
+    runtime.block_on(relay(source, configs, matches.get_flag("replace")))
 }
 
 /// What is wrong with a file, before a gateway reads it.
@@ -105,37 +109,42 @@ fn refused(problems: &Problems) -> Failure {
     })
 }
 
-async fn relay(source: Source, configs: Vec<Config>) -> Outcome {
+async fn relay(source: Source, configs: Vec<Config>, replaces: bool) -> Outcome {
     let board = Board::default();
     let servers = configs.iter().flat_map(|config| &config.servers);
     let servers: Vec<String> = servers.map(|server| server.at.clone()).collect();
     let pages: Vec<_> = configs.iter().filter_map(|config| config.metrics).collect();
     let is_router = configs.iter().any(|config| config.seat.rules().is_some());
+    let mut taking = if replaces { Taking::begin()? } else { Taking::default() };
     let mut gateways = Vec::new();
     for config in configs {
-        let gateway = Gateway::bind(config, board.clone());
-        gateways.push(gateway.map_err(|error| Failure::here(error.to_string()))?);
+        let gateway = Gateway::succeed(config, board.clone(), &mut taking.sockets);
+        gateways.push(gateway.map_err(|error| taking.failed(&error))?);
     }
-    let heir = remains::Heir::wait(is_router);
+    let shown = Shown::open(pages.into_iter(), &mut taking.sockets);
+    let shown = shown.map_err(|error| taking.failed(&error))?;
     let signals = Signals::new()
         .map_err(|error| Failure::here(format!("the system gives no signals: {error}")))?;
-    let metered = metrics::answer(pages.into_iter(), &board).await;
-    metered.map_err(|error| Failure::here(format!("{error}; choose another with --metrics")))?;
+    let heir = remains::Heir::wait(is_router);
     let addresses = gateways.iter().flat_map(Gateway::addresses);
     let listen: Vec<String> = addresses.map(|address| address.to_string()).collect();
     let (listen, servers) = (listen.join(" "), servers.join(" "));
-    let mut seats = Seats {
-        board: board.clone(),
-        handles: Vec::new(),
-        retired: Vec::new(),
-        running: JoinSet::new(),
-    };
+    for gateway in &gateways {
+        welcome(gateway).await;
+    }
+    // From here on nothing fails.
+    taking.complete();
+    let (wisher, wishes) = mpsc::channel(1);
+    let answering = shown.answer(&board, wisher).unwrap_or_else(|error| {
+        tracing::warn!(target: "twoport", %error, "no status, no metrics");
+        Answering::default()
+    });
+    let mut seats = Seats::new(board, answering);
     for gateway in gateways {
-        seats.begin(gateway).await;
+        seats.begin(gateway);
     }
     tracing::info!(target: "twoport", listen, servers, "ready");
-    status::answer(board);
-    seats.obey(signals, Arc::new(source)).await;
+    seats.obey(signals, wishes, Arc::new(source)).await;
     heir.dismiss();
     tracing::info!(target: "twoport", "stopped");
     Ok(Exit::Done)

@@ -3,15 +3,19 @@
 //!
 //! What a file says is in [`file`](super::file).
 
+use std::io;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use twoport_gateway::{Board, Config, Gateway, Handle};
+use twoport_gateway::{Board, Config, Gateway, Handle, Sockets};
 use twoport_server::config::problem::Problems;
 
 use super::Source;
+use super::replace::Wish;
+use super::shown::Answering;
 
 /// What a gateway is told from outside.
 pub(super) struct Signals {
@@ -21,7 +25,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -32,25 +36,43 @@ impl Signals {
 
 /// The seats of a process.
 pub(super) struct Seats {
-    pub(super) board: Board,
-    pub(super) handles: Vec<Handle>,
+    board: Board,
+    answering: Answering,
+    handles: Vec<Handle>,
     /// Those that have only sessions left.
-    pub(super) retired: Vec<Handle>,
-    pub(super) running: JoinSet<()>,
+    retired: Vec<Handle>,
+    running: JoinSet<()>,
+    /// Whether another process has taken its place.
+    is_replaced: bool,
+}
+
+/// Lets control connections through the host's own firewall, where it stands on the servers' router.
+pub(super) async fn welcome(gateway: &Gateway) {
+    if let Err(error) = gateway.welcome().await {
+        let advice = "let control connections in by the host's own firewall";
+        tracing::warn!(target: "twoport", %error, "{advice}");
+    }
 }
 
 impl Seats {
-    pub(super) async fn begin(&mut self, gateway: Gateway) {
-        if let Err(error) = gateway.welcome().await {
-            let advice = "let control connections in by the host's own firewall";
-            tracing::warn!(target: "twoport", %error, "{advice}");
-        }
+    /// None yet.
+    pub(super) fn new(board: Board, answering: Answering) -> Self {
+        let (handles, retired) = (Vec::new(), Vec::new());
+        Self { board, answering, handles, retired, running: JoinSet::new(), is_replaced: false }
+    }
+
+    pub(super) fn begin(&mut self, gateway: Gateway) {
         self.handles.push(gateway.handle());
         self.running.spawn(gateway.run());
     }
 
     /// Until the last seat has ended.
-    pub(super) async fn obey(&mut self, mut signals: Signals, source: Arc<Source>) {
+    pub(super) async fn obey(
+        &mut self,
+        mut signals: Signals,
+        mut wishes: mpsc::Receiver<Wish>,
+        source: Arc<Source>,
+    ) {
         loop {
             tokio::select! {
                 ended = self.running.join_next() => if ended.is_none() {
@@ -59,8 +81,37 @@ impl Seats {
                 _ = signals.hang_up.recv() => self.reload(Arc::clone(&source)).await,
                 _ = signals.terminate.recv() => self.stop(),
                 _ = signals.interrupt.recv() => self.stop(),
+                Some(wish) = wishes.recv() => match wish {
+                    // Who asked may have gone.
+                    Wish::Offer(answer) => {
+                        let _: Result<_, _> = answer.send(self.offer().await);
+                    }
+                    Wish::Retire(handed, answer) => {
+                        self.retire(&handed).await;
+                        let _: Result<_, _> = answer.send(self.board.status().sessions.len());
+                    }
+                },
             }
         }
+    }
+
+    /// All that is listened at, for another process.
+    async fn offer(&self) -> io::Result<Sockets> {
+        let mut sockets = self.answering.offer()?;
+        for handle in &self.handles {
+            sockets.extend(handle.offer().await?);
+        }
+        Ok(sockets)
+    }
+
+    /// Another process has taken the place of this one.
+    async fn retire(&mut self, handed: &[String]) {
+        self.is_replaced = true;
+        for handle in std::mem::take(&mut self.handles) {
+            handle.retire(handed).await;
+            self.retired.push(handle);
+        }
+        self.answering.end(&self.board).await;
     }
 
     fn stop(&self) {
@@ -71,6 +122,10 @@ impl Seats {
 
     /// Reads the file again; one with mistakes changes nothing.
     async fn reload(&mut self, source: Arc<Source>) {
+        if self.is_replaced {
+            tracing::warn!(target: "twoport", "another process has taken the place of this one: tell that");
+            return;
+        }
         let read = tokio::task::spawn_blocking(move || source.resolve()).await;
         match read {
             Ok(Ok((configs, _))) => self.take(configs).await,
@@ -108,7 +163,10 @@ impl Seats {
         }
         for config in fresh {
             match Gateway::bind(config, self.board.clone()) {
-                Ok(gateway) => self.begin(gateway).await,
+                Ok(gateway) => {
+                    welcome(&gateway).await;
+                    self.begin(gateway);
+                }
                 Err(error) => {
                     is_whole = false;
                     tracing::error!(target: "twoport", %error, "a new seat cannot begin");

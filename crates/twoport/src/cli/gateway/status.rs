@@ -3,67 +3,141 @@
 //!
 //! What is counted is the gateway crate's business.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener as Listener, UnixStream as Stream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
-use twoport_gateway::{Board, Status};
+use twoport_gateway::{Board, Sockets, Status};
 
 use super::super::output::data;
 use super::super::{Failure, Outcome};
+use super::replace::is_trusted;
 
 /// The name, in the abstract namespace: no file, and gone with the process.
-const NAME: &str = "twoport-gateway";
+pub(super) const NAME: &str = "twoport-gateway";
+
+/// That of a process which has only sessions left; its number is behind it.
+const DRAINING: &str = "twoport-gateway-draining ";
 
 /// How long either end waits for the other.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Answers those who ask, on a thread of its own. Another gateway in the same network may have the
-/// name; then nobody is answered here.
-pub(super) fn answer(board: Board) {
-    let listener =
-        SocketAddr::from_abstract_name(NAME).and_then(|name| UnixListener::bind_addr(&name));
-    let listener = match listener {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::warn!(target: "twoport", %error, "no status: the name is taken");
-            return;
-        }
-    };
-    std::thread::spawn(move || {
-        for asking in listener.incoming() {
-            let Ok(mut asking) = asking else { return };
-            // Sessions tell who talks to whom: for its own user and root.
-            if !is_allowed(&asking) {
-                continue;
-            }
-            let text = document(&board.status()).to_string();
-            // Who does not take it has gone.
-            let _gone = asking
-                .set_write_timeout(Some(PATIENCE))
-                .and_then(|()| asking.write_all(text.as_bytes()));
-        }
-    });
+/// How long to wait after an error of the system before asking it again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How many may ask at a time. Origin: a person or two, and a collector.
+const ASKING: usize = 8;
+
+/// Where it is asked.
+///
+/// # Errors
+/// Somebody has the name.
+pub(super) fn open(sockets: &mut Sockets) -> io::Result<UnixListener> {
+    match sockets.take(NAME) {
+        Some(socket) => UnixListener::from_std(socket.into()),
+        None => named(NAME),
+    }
 }
 
-fn is_allowed(asking: &UnixStream) -> bool {
-    let own = rustix::process::getuid();
-    rustix::net::sockopt::socket_peercred(asking)
-        .is_ok_and(|peer| peer.uid == own || peer.uid.is_root())
+/// The same for a process that another one has replaced.
+///
+/// # Errors
+/// Somebody has the name.
+pub(super) fn open_draining() -> io::Result<UnixListener> {
+    named(&format!("{DRAINING}{}", std::process::id()))
+}
+
+fn named(name: &str) -> io::Result<UnixListener> {
+    let listener = Listener::bind_addr(&SocketAddr::from_abstract_name(name)?)?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+/// Answers those who ask: for this process alone, or for those, too, that were replaced.
+pub(super) async fn answer(listener: UnixListener, board: Board, is_alone: bool) {
+    let room = Arc::new(Semaphore::new(ASKING));
+    loop {
+        // It is never closed.
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+        let Ok((mut asking, _)) = listener.accept().await else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        // Sessions tell who talks to whom: for its own user and root.
+        if !is_own(&asking) {
+            continue;
+        }
+        let board = board.clone();
+        tokio::spawn(async move {
+            let mut document = document(&board.status());
+            let draining = if is_alone { Vec::new() } else { draining().await };
+            if let (Some(all), false) = (document.as_object_mut(), draining.is_empty()) {
+                all.insert("draining".into(), draining.into());
+            }
+            // Who does not take it has gone.
+            let _gone = timeout(PATIENCE, asking.write_all(document.to_string().as_bytes())).await;
+            drop(place);
+        });
+    }
+}
+
+fn is_own(other: &UnixStream) -> bool {
+    other.peer_cred().is_ok_and(|peer| is_trusted(peer.uid()))
+}
+
+/// The other processes of this network that were replaced, with the sessions that they still have.
+async fn draining() -> Vec<Value> {
+    // Where it cannot be read none is known.
+    let sockets = std::fs::read_to_string("/proc/self/net/unix").unwrap_or_default();
+    let mut draining = Vec::new();
+    for line in sockets.lines() {
+        let Some((_, number)) = line.split_once(&format!("@{DRAINING}")) else { continue };
+        // Connections to it have the same name.
+        let Ok(process) = number.parse::<u32>() else { continue };
+        let is_listed =
+            |one: &Value| one.get("process").and_then(Value::as_u64) == Some(process.into());
+        if draining.iter().any(is_listed) {
+            continue;
+        }
+        // It may end at this moment.
+        if let Ok(Some(sessions)) = timeout(PATIENCE, left(number)).await {
+            draining.push(json!({ "process": process, "sessions": sessions }));
+        }
+    }
+    draining
+}
+
+/// How many sessions a process has.
+async fn left(number: &str) -> Option<usize> {
+    let name = SocketAddr::from_abstract_name(format!("{DRAINING}{number}")).ok()?;
+    let stream = Stream::connect_addr(&name).ok()?;
+    stream.set_nonblocking(true).ok()?;
+    let mut stream = UnixStream::from_std(stream).ok()?;
+    let mut text = String::new();
+    if !is_own(&stream) {
+        return None;
+    }
+    stream.read_to_string(&mut text).await.ok()?;
+    serde_json::from_str::<Value>(&text).ok()?.get("sessions")?.as_array().map(Vec::len)
 }
 
 /// Asks, and shows it.
 pub(super) fn run(matches: &ArgMatches) -> Outcome {
     let asked = || {
-        let mut stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(NAME)?)?;
+        let mut stream = Stream::connect_addr(&SocketAddr::from_abstract_name(NAME)?)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
-        Ok::<_, std::io::Error>(text)
+        Ok::<_, io::Error>(text)
     };
     let text = asked().map_err(|error| {
         Failure::here(format!(
@@ -131,6 +205,10 @@ fn table(status: &Value) -> String {
         shown += &format!(
             "{number:>6}  {client} -> {server}  {seconds} s  {pinholes} pinholes  {bytes} bytes\n"
         );
+    }
+    for process in list(status, "draining") {
+        let [process, sessions] = ["process", "sessions"].map(|key| text(process, key));
+        shown += &format!("process {process}, which was replaced, has {sessions} sessions left\n");
     }
     for told in list(status, "decisions") {
         let [count, decision, reason] = ["count", "decision", "reason"].map(|key| text(told, key));

@@ -15,7 +15,7 @@ use twoport_server::config::value::Wrong;
 use super::super::flags::{FLAGS, Flag, Takes};
 
 /// Flags that are no seat's: the rest of the table's rows are keys of a file, too.
-const OF_THE_PROCESS: &[&str] = &["config", "print-rules", LOG_FORMAT];
+const OF_THE_PROCESS: &[&str] = &["config", "print-rules", "replace", LOG_FORMAT];
 
 /// The only key of a file that is not a seat's.
 pub(super) const LOG_FORMAT: &str = "log-format";
