@@ -32,6 +32,8 @@ const BULK: usize = 40_000_000;
 
 struct Stage {
     network: Network,
+    /// Where the gateways are.
+    node: &'static str,
     _served: Served,
     works: Vec<TempDir>,
 }
@@ -43,13 +45,13 @@ impl Stage {
         let served = Served::start(network.server().unwrap(), &[]);
         std::fs::write(served.file("small"), CONTENT).unwrap();
         std::fs::write(served.file("bulk"), vec![7; BULK]).unwrap();
-        Some(Self { network, _served: served, works: Vec::new() })
+        Some(Self { network, node: "client-box", _served: served, works: Vec::new() })
     }
 
     /// A gateway in the box.
     fn start(&mut self, arguments: &[&str]) -> Process {
         let work = TempDir::new().unwrap();
-        let gateway = boxed::start(&self.network, "client-box", arguments, &work);
+        let gateway = boxed::start(&self.network, self.node, arguments, &work);
         self.works.push(work);
         gateway
     }
@@ -73,13 +75,13 @@ impl Stage {
 
     fn gateway(&self, arguments: &[&str]) -> (bool, String) {
         let mut command = Command::new(served::program().unwrap());
-        let told = self.node("client-box").output(command.arg("gateway").args(arguments)).unwrap();
+        let told = self.node(self.node).output(command.arg("gateway").args(arguments)).unwrap();
         let said = [told.stdout, told.stderr].concat();
         (told.status.success(), String::from_utf8(said).unwrap())
     }
 
     fn rules(&self) -> String {
-        boxed::rules(self.node("client-box"))
+        boxed::rules(self.node(self.node))
     }
 
     fn tables(&self) -> usize {
@@ -257,39 +259,55 @@ fn sessions_and_transfers_in_front_of_servers_go_on_and_the_listeners_are_those_
     assert!(second.ended().unwrap().success());
 }
 
+/// Three replacements in a row, while clients come.
+fn three_in_a_row(stage: &mut Stage, arguments: &[&str], at: SocketAddr) {
+    let mut gateways = vec![stage.start(arguments)];
+    // Borrowed for the crowd, while gateways begin.
+    let (network, node, works) = (&stage.network, stage.node, &mut stage.works);
+    let (served, wrong) = crowd(network.node("client").unwrap(), at, || {
+        for _ in 0..3 {
+            std::thread::park_timeout(Duration::from_millis(300));
+            let work = TempDir::new().unwrap();
+            let replacing = [arguments, &["--replace"]].concat();
+            gateways.push(boxed::start(network, node, &replacing, &work));
+            works.push(work);
+        }
+        std::thread::park_timeout(Duration::from_millis(300));
+    });
+    assert!(wrong.is_empty(), "{} of {served}: {wrong:?}", wrong.len());
+    assert!(served > 40, "{served}");
+    let last = gateways.pop().unwrap();
+    for gateway in gateways {
+        assert!(gateway.ended().unwrap().success());
+    }
+    // Nothing that it needs went with the others.
+    visit_in(network.node("client").unwrap(), at);
+    boxed::signal(&last, Signal::TERM);
+    assert!(last.ended().unwrap().success());
+    assert!(wait_for(|| stage.is_clear()), "{}", stage.rules());
+}
+
+fn visit_in(node: &Node, at: SocketAddr) {
+    node.inside(|| visit(at)).unwrap().unwrap();
+}
+
 #[test]
 fn a_crowd_is_served_through_three_replacements_in_a_row() {
     let Some(mut stage) = Stage::set("nat/routed") else { return };
     let server = format!("{}:21", stage.server());
     let front = ["--server", &server, "--listen", "0.0.0.0:2121"];
-    for (arguments, at) in [
-        (CLIENT, SocketAddr::new(stage.server(), 21)),
-        (&front[..], SocketAddr::new(BOX.parse().unwrap(), 2121)),
-    ] {
-        let mut gateways = vec![stage.start(arguments)];
-        let client = stage.network.node("client").unwrap();
-        // Borrowed for the crowd, while gateways begin.
-        let (network, works) = (&stage.network, &mut stage.works);
-        let (served, wrong) = crowd(client, at, || {
-            for _ in 0..3 {
-                std::thread::park_timeout(Duration::from_millis(300));
-                let work = TempDir::new().unwrap();
-                let replacing = [arguments, &["--replace"]].concat();
-                gateways.push(boxed::start(network, "client-box", &replacing, &work));
-                works.push(work);
-            }
-            std::thread::park_timeout(Duration::from_millis(300));
-        });
-        assert!(wrong.is_empty(), "{} of {served}: {wrong:?}", wrong.len());
-        assert!(served > 40, "{served}");
-        let last = gateways.pop().unwrap();
-        for gateway in gateways {
-            assert!(gateway.ended().unwrap().success());
-        }
-        boxed::signal(&last, Signal::TERM);
-        assert!(last.ended().unwrap().success());
-        assert!(wait_for(|| stage.is_clear()), "{}", stage.rules());
-    }
+    let at = SocketAddr::new(stage.server(), 21);
+    three_in_a_row(&mut stage, CLIENT, at);
+    three_in_a_row(&mut stage, &front, SocketAddr::new(BOX.parse().unwrap(), 2121));
+}
+
+#[test]
+fn a_crowd_comes_through_the_servers_firewall_through_three_replacements_in_a_row() {
+    let Some(stage) = Stage::set("routed/nat") else { return };
+    let mut stage = Stage { node: "server-box", ..stage };
+    let at = SocketAddr::new(stage.server(), 21);
+    let seat = ["--seat", "server", "--wan", "wan", "--server", "10.0.0.10:21"];
+    three_in_a_row(&mut stage, &seat, at);
 }
 
 #[test]
