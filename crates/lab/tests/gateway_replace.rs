@@ -9,7 +9,8 @@ mod boxed;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::Command;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -334,6 +335,47 @@ fn killed_while_it_has_sessions_left_it_leaves_nothing_and_hurts_nobody_else() {
     let fourth = stage.replace(CLIENT);
     boxed::signal(&fourth, Signal::TERM);
     assert!(wait_for(|| stage.is_clear()), "{}", stage.rules());
+}
+
+#[test]
+fn a_supervisor_has_it_replaced_by_a_signal_and_hears_which_process_it_is_now() {
+    let Some(mut stage) = Stage::set("nat/routed") else { return };
+    let work = TempDir::new().unwrap();
+    let socket = work.path().join("notify");
+    let notes = UnixDatagram::bind(&socket).unwrap();
+    notes.set_read_timeout(Some(PATIENCE)).unwrap();
+    let main = || {
+        let mut note = [0; 100];
+        let length = notes.recv(&mut note).unwrap();
+        let note = String::from_utf8(note[..length].to_vec()).unwrap();
+        note.strip_prefix("READY=1\nMAINPID=").unwrap().parse::<u32>().unwrap()
+    };
+    let mut command = Command::new(served::program().unwrap());
+    command.arg("gateway").args(CLIENT).args(["--listen", "127.0.0.1:0"]);
+    command.env("NOTIFY_SOCKET", &socket).stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(std::fs::File::create(work.path().join("log")).unwrap());
+    let first = stage.node(stage.node).spawn(&mut command).unwrap();
+    stage.works.push(work);
+    let mut processes = vec![main()];
+    let mut client = Client::log_in(stage.node("client"), stage.server());
+    boxed::signal(&first, Signal::USR2);
+    processes.push(main());
+    stage.transfers(&mut client);
+    // The second time the one that has sessions left is asked in vain.
+    boxed::signal(&first, Signal::USR2);
+    assert!(wait_for(|| stage.log().contains("tell that")), "{}", stage.log());
+    client.asks("QUIT", "221");
+    assert!(first.ended().unwrap().success());
+    assert_ne!(processes[0], processes[1]);
+    let mut client = Client::log_in(stage.node("client"), stage.server());
+    stage.transfers(&mut client);
+    // Its successor's words are the same.
+    let kill = format!("kill -USR2 {}", processes[1]);
+    let told = stage.node(stage.node).output(Command::new("sh").args(["-c", &kill])).unwrap();
+    assert!(told.status.success(), "{}", stage.log());
+    processes.push(main());
+    stage.transfers(&mut client);
+    assert!(!processes[..2].contains(&processes[2]), "{processes:?}");
 }
 
 #[test]

@@ -243,7 +243,7 @@ pub(crate) static FLAGS: &[Flag] = &[
         short: None,
         takes: Takes::Nothing,
         about: "Take the place of the gateway that runs in this network, which keeps its sessions until they end",
-        details: "It may be another version, with another configuration. What it listens at is handed over, so that nobody is refused in between, and its rules end with its last session. Where this one cannot begin the other goes on; where none runs this one just begins. Its own user and root may do it.",
+        details: "It may be another version, with another configuration. What it listens at is handed over, so that nobody is refused in between, and its rules end with its last session. Where this one cannot begin the other goes on; where none runs this one just begins. Its own user and root may do it. SIGUSR2 has the running one start its successor itself.",
     },
     Flag {
         of: &["gateway"],

@@ -13,6 +13,7 @@ mod seats;
 mod servers;
 mod shown;
 mod status;
+mod supervisor;
 mod words;
 
 use std::ffi::OsString;
@@ -144,6 +145,7 @@ async fn relay(source: Source, configs: Vec<Config>, replaces: bool) -> Outcome 
         seats.begin(gateway);
     }
     tracing::info!(target: "twoport", listen, servers, "ready");
+    supervisor::tell_ready();
     seats.obey(signals, wishes, Arc::new(source)).await;
     heir.dismiss();
     tracing::info!(target: "twoport", "stopped");

@@ -1,5 +1,5 @@
-//! The seats that run, and the signals that they obey: SIGHUP reads the file again, SIGTERM and Ctrl-C
-//! end them.
+//! The seats that run, and the signals that they obey: SIGHUP reads the file again, SIGUSR2 starts the
+//! process that replaces this one, SIGTERM and Ctrl-C end them.
 //!
 //! What a file says is in [`file`](super::file).
 
@@ -13,15 +13,16 @@ use tokio::task::JoinSet;
 use twoport_gateway::{Board, Config, Gateway, Handle, Sockets};
 use twoport_server::config::problem::Problems;
 
-use super::Source;
 use super::replace::Wish;
 use super::shown::Answering;
+use super::{Source, supervisor};
 
 /// What a gateway is told from outside.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    upgrade: Signal,
 }
 
 impl Signals {
@@ -30,6 +31,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            upgrade: signal(SignalKind::user_defined2())?,
         })
     }
 }
@@ -79,6 +81,7 @@ impl Seats {
                     return;
                 },
                 _ = signals.hang_up.recv() => self.reload(Arc::clone(&source)).await,
+                _ = signals.upgrade.recv() => self.upgrade(),
                 _ = signals.terminate.recv() => self.stop(),
                 _ = signals.interrupt.recv() => self.stop(),
                 Some(wish) = wishes.recv() => match wish {
@@ -120,10 +123,29 @@ impl Seats {
         }
     }
 
+    /// Whether it is too late to tell this process anything but its end.
+    fn is_replaced(&self) -> bool {
+        if self.is_replaced {
+            let what = "another process has taken the place of this one: tell that";
+            tracing::warn!(target: "twoport", "{what}");
+        }
+        self.is_replaced
+    }
+
+    /// Starts the process that is to take the place of this one.
+    fn upgrade(&self) {
+        if self.is_replaced() {
+            return;
+        }
+        if let Err(error) = supervisor::start_successor() {
+            let what = "no process to take the place of this one";
+            tracing::error!(target: "twoport", %error, "{what}");
+        }
+    }
+
     /// Reads the file again; one with mistakes changes nothing.
     async fn reload(&mut self, source: Arc<Source>) {
-        if self.is_replaced {
-            tracing::warn!(target: "twoport", "another process has taken the place of this one: tell that");
+        if self.is_replaced() {
             return;
         }
         let read = tokio::task::spawn_blocking(move || source.resolve()).await;
