@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a port is listened at that clients are no more sent to. Origin: those who were sent there have
 /// said so by then, unless their first packet was lost (RFC 6298: a second).
-const LATE: Duration = Duration::from_millis(1500);
+pub(crate) const LATE: Duration = Duration::from_millis(1500);
 
 /// What is spoken at an address.
 pub(crate) type Place = (Front, SocketAddr);

@@ -65,6 +65,8 @@ pub struct Gateway {
     pcp: Option<Arc<UdpSocket>>,
     stop: watch::Sender<bool>,
     claims: Vec<(String, UnixListener)>,
+    /// What hosts have been given by PCP.
+    former: Vec<String>,
 }
 
 /// What a running gateway is told.
@@ -72,7 +74,7 @@ pub struct Gateway {
 enum Order {
     Reload(Box<Config>, oneshot::Sender<io::Result<()>>),
     Offer(oneshot::Sender<io::Result<Sockets>>),
-    Retire(Vec<String>, oneshot::Sender<()>),
+    Retire(Vec<String>, oneshot::Sender<Vec<String>>),
 }
 
 /// Steers a running gateway.
@@ -131,12 +133,13 @@ impl Handle {
     }
 
     /// Takes and listens no more, and ends once the last session has ended by itself. What another process
-    /// has of its sockets, by these names, is that one's at once; it is done when this returns.
-    pub async fn retire(&self, handed: &[String]) {
+    /// has of its sockets, by these names, is that one's at once. It is done when this returns, with what
+    /// that process has to know: see [`Gateway::learn`].
+    pub async fn retire(&self, handed: &[String]) -> Vec<String> {
         let (answer, answered) = oneshot::channel();
         // It may have ended already.
         let _: Result<_, _> = self.orders.send(Order::Retire(handed.to_vec(), answer)).await;
-        let _: Result<_, _> = answered.await;
+        answered.await.unwrap_or_default()
     }
 }
 
@@ -176,7 +179,8 @@ impl Gateway {
             Shared { config, ports, room, rates, sparing, reach, pool, passes, board, router };
         let current = watch::Sender::new(Arc::new(shared));
         let stop = watch::Sender::new(false);
-        Ok(Self { current, listeners, orders: mpsc::channel(1), pcp, stop, claims })
+        let (orders, former) = (mpsc::channel(1), Vec::new());
+        Ok(Self { current, listeners, orders, pcp, stop, claims, former })
     }
 
     /// The addresses as bound.
@@ -204,9 +208,18 @@ impl Gateway {
         }
     }
 
+    /// Takes from what a seat that has retired says what is for this one.
+    pub fn learn(&mut self, told: &[String]) {
+        let shared = Arc::clone(&self.current.borrow());
+        let Some(interface) = &shared.config.pcp else { return };
+        let own = format!("{} ", pcp::name(interface));
+        let lines = told.iter().filter_map(|line| line.strip_prefix(&own));
+        self.former.extend(lines.map(str::to_owned));
+    }
+
     /// Relays until it is stopped, and until the last session has said so.
     pub async fn run(self) {
-        let Self { current, listeners, orders: (_, mut orders), pcp, stop, claims } = self;
+        let Self { current, listeners, orders: (_, mut orders), pcp, stop, claims, former } = self;
         let mut keepers = JoinSet::new();
         keepers.spawn(seat::keep_open(current.subscribe()));
         keepers.spawn(health::look_after(current.subscribe()));
@@ -215,11 +228,12 @@ impl Gateway {
         for listener in listeners {
             doors.open(listener);
         }
-        let mut stand = Standing { pcp: pcp.map(|socket| Pcp::begin(socket, &current)), claims };
+        let mut stand =
+            Standing { pcp: pcp.map(|socket| Pcp::begin(socket, &current, former)), claims };
         let mut sessions = JoinSet::new();
         let mut stopping = stop.subscribe();
-        let mut is_closed = false;
-        while !(is_closed && sessions.is_empty()) {
+        let (mut forgetting, mut is_closed) = (JoinSet::new(), false);
+        while !(is_closed && sessions.is_empty() && forgetting.is_empty()) {
             let (front, client) = tokio::select! {
                 client = arrived.recv(), if !is_closed => match client {
                     Some(client) => client,
@@ -230,6 +244,7 @@ impl Gateway {
                 },
                 () = stopped(&mut stopping) => break,
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
+                Some(_) = forgetting.join_next(), if !forgetting.is_empty() => continue,
                 Some(order) = orders.recv() => {
                     match order {
                         // Who asked may have gone.
@@ -240,11 +255,13 @@ impl Gateway {
                             let _: Result<_, _> = answer.send(stand.offer(&doors, &current));
                         }
                         Order::Retire(handed, answer) => {
+                            let shared = Arc::clone(&current.borrow());
                             keepers.shutdown().await;
-                            stand.end().await;
-                            withdraw(&current);
+                            let told = stand.end(shared.config.pcp.as_deref()).await;
+                            withdraw(&shared);
+                            forgetting.spawn(forget_late(shared));
                             doors.close(|name| handed.iter().any(|other| other == name));
-                            let _: Result<_, _> = answer.send(());
+                            let _: Result<_, _> = answer.send(told);
                         }
                     }
                     continue;
@@ -256,7 +273,7 @@ impl Gateway {
         doors.accepting.shutdown().await;
         while sessions.join_next().await.is_some() {}
         keepers.shutdown().await;
-        stand.end().await;
+        stand.end(None).await;
         if let Some(router) = &current.borrow().router {
             router.end();
         }
@@ -274,13 +291,17 @@ struct Pcp {
     socket: Arc<UdpSocket>,
     /// Its end is the end.
     goes_on: oneshot::Sender<()>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Vec<String>>,
 }
 
 impl Pcp {
-    fn begin(socket: Arc<UdpSocket>, current: &watch::Sender<Arc<Shared>>) -> Self {
+    fn begin(
+        socket: Arc<UdpSocket>,
+        current: &watch::Sender<Arc<Shared>>,
+        former: Vec<String>,
+    ) -> Self {
         let (goes_on, over) = oneshot::channel();
-        let task = tokio::spawn(pcp::serve(Arc::clone(&socket), current.subscribe(), over));
+        let task = tokio::spawn(pcp::serve(Arc::clone(&socket), current.subscribe(), former, over));
         Self { socket, goes_on, task }
     }
 }
@@ -298,23 +319,36 @@ impl Standing {
         Ok(sockets)
     }
 
-    async fn end(&mut self) {
+    /// What another process has to know.
+    async fn end(&mut self, interface: Option<&str>) -> Vec<String> {
         self.claims.clear();
-        if let Some(Pcp { socket, goes_on, task }) = self.pcp.take() {
-            drop((socket, goes_on));
-            // All its sockets are closed then.
-            let _: Result<_, _> = task.await;
-        }
+        let (Some(Pcp { socket, goes_on, task }), Some(interface)) = (self.pcp.take(), interface)
+        else {
+            return Vec::new();
+        };
+        drop((socket, goes_on));
+        // All its sockets are closed then.
+        let lines = task.await.unwrap_or_default();
+        let name = pcp::name(interface);
+        lines.into_iter().map(|line| format!("{name} {line}")).collect()
     }
 }
 
 /// Takes nobody any more, where the seat is on a router.
-fn withdraw(current: &watch::Sender<Arc<Shared>>) {
-    let shared = Arc::clone(&current.borrow());
+fn withdraw(shared: &Shared) {
     let withdrawn = shared.router.as_ref().map_or(Ok(()), Router::withdraw);
     if let Err(error) = withdrawn {
         let what = "clients are still taken by a seat that has retired";
         tracing::error!(target: "twoport", %error, "{what}");
+    }
+}
+
+/// Ends what is not of a session, but only when another one that has taken the place has it in place, too.
+async fn forget_late(shared: Arc<Shared>) {
+    let Some(router) = &shared.router else { return };
+    tokio::time::sleep(doors::LATE).await;
+    if let Err(error) = router.forget() {
+        tracing::error!(target: "twoport", %error, "ports of hosts stay until their time is over");
     }
 }
 

@@ -5,11 +5,13 @@
 //! has a public address, or one of IPv6), a mapping is a hole in this router's firewall.
 
 mod book;
+mod letter;
 
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -33,6 +35,9 @@ use book::{Book, Mapping, Name, Way};
 
 /// How many requests may wait. Origin: hosts repeat what is not answered.
 const QUEUE: usize = 64;
+
+/// What stands before how long hosts have been answered.
+const EPOCH: &str = "epoch ";
 
 /// Listens for hosts on an interface; from nowhere else is anything taken.
 ///
@@ -116,20 +121,23 @@ impl Mailroom {
     }
 }
 
-/// Answers hosts, until the seat retires.
+/// Answers hosts, until the seat retires; begins with what another process has given to them, and ends with
+/// what there is to give.
 pub(crate) async fn serve(
     socket: Arc<UdpSocket>,
     shared: watch::Receiver<Arc<Shared>>,
+    former: Vec<String>,
     mut over: oneshot::Receiver<()>,
-) {
-    let Some(router) = shared.borrow().router.clone() else { return };
+) -> Vec<String> {
+    let Some(router) = shared.borrow().router.clone() else { return Vec::new() };
     let (letters, mut received) = mpsc::channel(QUEUE);
     let interface = shared.borrow().config.pcp.clone();
     let mut mailroom =
         Mailroom { interface, readers: JoinSet::new(), letters, addresses: HashSet::new() };
     mailroom.read(socket);
     mailroom.look_around();
-    let mut desk = Desk { router, shared, book: Book::default(), began: clock::now() };
+    let mut desk = Desk::new(router, shared);
+    desk.succeed(&former);
     let mut renewal = clock::now().after(EXPECTED / 2);
     loop {
         let next = desk.book.0.values().map(|mapping| mapping.until).fold(renewal, Time::min);
@@ -140,7 +148,10 @@ pub(crate) async fn serve(
                     let _: io::Result<usize> = socket.send_to(&answer, from).await;
                 }
             }
-            _ = &mut over => return mailroom.readers.shutdown().await,
+            _ = &mut over => {
+                mailroom.readers.shutdown().await;
+                return desk.letter();
+            }
             () = sleep_until(clock::instant(next)) => {
                 let is_renewal = clock::now() >= renewal;
                 desk.tidy(is_renewal);
@@ -158,9 +169,50 @@ struct Desk {
     shared: watch::Receiver<Arc<Shared>>,
     book: Book,
     began: Time,
+    /// How long other processes had answered before.
+    before: Duration,
 }
 
 impl Desk {
+    fn new(router: Router, shared: watch::Receiver<Arc<Shared>>) -> Self {
+        let before = Duration::ZERO;
+        Self { router, shared, book: Book::default(), began: clock::now(), before }
+    }
+
+    fn epoch(&self) -> Duration {
+        self.before + clock::now().since(self.began)
+    }
+
+    /// All that a successor has to know: hosts do not notice that it is another one.
+    fn letter(&self) -> Vec<String> {
+        let mut lines = vec![format!("{EPOCH}{}", self.epoch().as_secs())];
+        lines.extend(letter::write(&self.book, clock::now()));
+        lines
+    }
+
+    /// Goes on with what a predecessor has written.
+    fn succeed(&mut self, lines: &[String]) {
+        let now = clock::now();
+        for line in lines {
+            if let Some(seconds) = line.strip_prefix(EPOCH) {
+                self.before = Duration::from_secs(seconds.parse().unwrap_or_default());
+                continue;
+            }
+            self.book.0.extend(letter::read(line, now));
+        }
+        self.tell_again(now);
+    }
+
+    /// What the kernel would forget, or has never heard of.
+    fn tell_again(&self, now: Time) {
+        for (name, mapping) in &self.book.0 {
+            if let Err(error) = self.open(name, mapping, now) {
+                let client = name.internal.ip();
+                tracing::warn!(target: "twoport", %client, %error, "a mapping is lost");
+            }
+        }
+    }
+
     fn hear(&mut self, request: &[u8], from: IpAddr) -> Option<Vec<u8>> {
         let host = from.to_canonical();
         let outcome = match read(request, host)? {
@@ -174,8 +226,8 @@ impl Desk {
             tracing::warn!(target: "twoport", client = %host, reason = id, why = ?refusal, "refuse");
             Outcome::Refused(refusal)
         });
-        let epoch = clock::now().since(self.began).as_secs();
-        Some(answer(request, outcome, u32::try_from(epoch).unwrap_or(u32::MAX)))
+        let epoch = u32::try_from(self.epoch().as_secs()).unwrap_or(u32::MAX);
+        Some(answer(request, outcome, epoch))
     }
 
     fn grant(&mut self, host: IpAddr, request: Request) -> Result<Outcome, Refusal> {
@@ -290,14 +342,8 @@ impl Desk {
         for (name, mapping) in self.book.expire(now) {
             self.close(&name, &mapping);
         }
-        if !is_renewal {
-            return;
-        }
-        for (name, mapping) in &self.book.0 {
-            if let Err(error) = self.open(name, mapping, now) {
-                let client = name.internal.ip();
-                tracing::warn!(target: "twoport", %client, %error, "a mapping is lost");
-            }
+        if is_renewal {
+            self.tell_again(now);
         }
     }
 }

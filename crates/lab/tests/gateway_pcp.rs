@@ -10,6 +10,7 @@ mod boxed;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -109,6 +110,49 @@ fn a_host_maps_renews_and_releases_by_pcp_and_nothing_is_left_after_a_kill() {
         assert!(wait_for(|| !stage.rules("server-box").contains("twoport-gateway")));
         assert!(!stage.reaches("client", left.external(), &inside));
         std::mem::forget(left);
+    });
+}
+
+#[test]
+fn a_host_does_not_notice_that_another_process_has_taken_the_gateways_place() {
+    let Some(stage) = Stage::set("nat/nat", "server-box", SERVER) else { return };
+    let own: IpAddr = "10.0.0.10".parse().unwrap();
+    let inside = listener(stage.node("server"), "10.0.0.10:50000");
+    let minutes = Duration::from_secs(120);
+    asks(stage.node("server"), async {
+        let router = Router::discover(own, PATIENCE).await.unwrap();
+        let mut mapping = router.map(50_000, Some(40_001), minutes).await.unwrap();
+        let outer = mapping.external();
+        let work = TempDir::new().unwrap();
+        let is_over = AtomicBool::new(false);
+        let second = std::thread::scope(|scope| {
+            let knocking = scope.spawn(|| {
+                let mut knocks = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    let stream = connect(stage.node("client"), outer, PATIENCE);
+                    drop((stream.unwrap(), inside.accept().unwrap()));
+                    knocks += 1;
+                }
+                knocks
+            });
+            let replacing = [SERVER, &["--replace"]].concat();
+            let second = boxed::start(&stage.network, "server-box", &replacing, &work);
+            // Until the first one is gone: it has no session.
+            let tables = || stage.rules("server-box").matches("table inet twoport-gateway").count();
+            assert!(wait_for(|| tables() == 1));
+            is_over.store(true, Ordering::Relaxed);
+            assert!(knocking.join().unwrap() > 20);
+            second
+        });
+        assert!(stage.reaches("client", outer, &inside));
+        // It is still the host's alone, by its name, and ends when that says so.
+        mapping.renew().await.unwrap();
+        assert_eq!(mapping.external(), outer);
+        assert!(router.map(50_000, None, minutes).await.is_err());
+        mapping.release().await;
+        assert!(!stage.reaches("client", outer, &inside));
+        boxed::signal(&second, Signal::TERM);
+        assert!(wait_for(|| !stage.rules("server-box").contains("twoport")));
     });
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Book(pub(super) HashMap<Name, Mapping>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mapping {
     pub(super) external: SocketAddr,
-    nonce: Option<Nonce>,
+    pub(super) nonce: Option<Nonce>,
     pub(super) until: Time,
     /// Whether connections are sent on: not for the port that stands for the question alone, nor where
     /// the gateway takes them itself.

@@ -247,15 +247,22 @@ impl Router {
         self.with(|state| state.conntrack.seen(local, remote).unwrap_or(local))
     }
 
-    /// Takes no control connections any more, welcomes nobody and sends nothing on to inner hosts. What is
-    /// pinned or connected goes on.
+    /// Takes no control connections any more. All else goes on.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn withdraw(&self) -> io::Result<()> {
+        self.with(|state| state.netlink.commit(&[routing::take_none(&state.table)]))
+    }
+
+    /// Welcomes nobody and sends nothing on to inner hosts any more. What is pinned or connected goes on.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn forget(&self) -> io::Result<()> {
         self.with(|state| {
             state.forget_welcome();
-            state.netlink.commit(&routing::withdraw(&state.table))
+            state.netlink.commit(&forward::none(&state.table))
         })
     }
 

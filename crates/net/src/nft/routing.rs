@@ -129,12 +129,9 @@ pub(super) fn chain(
     (Verb::NewChain, chain.number(5, 1).text(7, kind))
 }
 
-/// Takes no control connections any more, and sends nothing on to inner hosts.
-pub(super) fn withdraw(name: &str) -> Vec<(Verb, Attributes)> {
-    let chain = Attributes::new().text(1, name).text(2, TAKING);
-    let mut batch = vec![(Verb::DeleteRule, chain)];
-    batch.extend(forward::none(name));
-    batch
+/// Takes no control connections any more.
+pub(super) fn take_none(name: &str) -> (Verb, Attributes) {
+    (Verb::DeleteRule, Attributes::new().text(1, name).text(2, TAKING))
 }
 
 /// The end of a table.

@@ -72,6 +72,12 @@ impl Filter {
         self.network
     }
 
+    /// How many bits of an address are those of the network.
+    #[must_use]
+    pub const fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
     /// The bits of an address that are those of the network.
     #[must_use]
     pub fn mask(&self) -> IpAddr {

@@ -134,14 +134,15 @@ async fn relay(source: Source, configs: Vec<Config>, replaces: bool) -> Outcome 
         welcome(gateway).await;
     }
     // From here on nothing fails.
-    taking.complete();
+    let told = taking.complete();
     let (wisher, wishes) = mpsc::channel(1);
     let answering = shown.answer(&board, wisher).unwrap_or_else(|error| {
         tracing::warn!(target: "twoport", %error, "no status, no metrics");
         Answering::default()
     });
     let mut seats = Seats::new(board, answering);
-    for gateway in gateways {
+    for mut gateway in gateways {
+        gateway.learn(&told);
         seats.begin(gateway);
     }
     tracing::info!(target: "twoport", listen, servers, "ready");

@@ -36,8 +36,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) enum Wish {
     /// All sockets; the seats go on.
     Offer(oneshot::Sender<io::Result<Sockets>>),
-    /// That they retire: sockets of these names are in other hands. How many sessions are left?
-    Retire(Vec<String>, oneshot::Sender<usize>),
+    /// That they retire: sockets of these names are in other hands. How many sessions are left, and what has
+    /// the other process to know?
+    Retire(Vec<String>, oneshot::Sender<(usize, Vec<String>)>),
 }
 
 /// Answers those who knock at the door, one after the other.
@@ -103,10 +104,16 @@ fn hand_over(dialogue: &Dialogue, wishes: &mpsc::Sender<Wish>) -> io::Result<()>
     }
     let (answer, answered) = oneshot::channel();
     wishes.blocking_send(Wish::Retire(handed, answer)).map_err(|_| gone())?;
-    let sessions = answered.blocking_recv().map_err(|_| gone())?;
+    let (sessions, told) = answered.blocking_recv().map_err(|_| gone())?;
     tracing::info!(target: "twoport", by = peer.process, sessions, "replaced");
     // It goes on without knowing.
-    let _: io::Result<()> = dialogue.send(&format!("over {sessions}"), None);
+    let tell = || {
+        for line in told {
+            dialogue.send(&format!("knows {line}"), None)?;
+        }
+        dialogue.send(&format!("over {sessions}"), None)
+    };
+    let _: io::Result<()> = tell();
     Ok(())
 }
 
@@ -184,9 +191,11 @@ impl Taking {
         })
     }
 
-    /// This process is ready: the other one retires, and when this returns it has.
-    pub(super) fn complete(self) {
-        let Self { former: Some((dialogue, process)), sockets, names } = self else { return };
+    /// This process is ready: the other one retires, and when this returns it has. What does it say that is
+    /// to be known?
+    pub(super) fn complete(self) -> Vec<String> {
+        let mut told = Vec::new();
+        let Self { former: Some((dialogue, process)), sockets, names } = self else { return told };
         let mut left = sockets.names();
         drop(sockets);
         let tell = || {
@@ -197,22 +206,24 @@ impl Taking {
                 }
             }
             dialogue.send("begin", None)?;
-            dialogue.receive()
+            loop {
+                // It had no sessions, and has ended.
+                let Some((said, _)) = dialogue.receive()? else { return Ok("0".to_owned()) };
+                match said.split_once(' ') {
+                    Some(("knows", line)) => told.push(line.to_owned()),
+                    Some(("over", sessions)) => return Ok(sessions.to_owned()),
+                    _ => return Err(io::Error::from(io::ErrorKind::InvalidData)),
+                }
+            }
         };
         match tell() {
-            Ok(Some((said, _))) => {
-                let sessions = said.strip_prefix("over ").unwrap_or_default();
-                tracing::info!(target: "twoport", process, sessions, "took the place of the other one, which has these left");
-            }
-            // It had no sessions, and has ended.
-            Ok(None) => {
-                tracing::info!(target: "twoport", process, sessions = 0, "took the place")
-            }
+            Ok(sessions) => tracing::info!(target: "twoport", process, sessions, "took the place"),
             Err(error) => {
                 let what = "the other one does not say that it has retired";
                 tracing::warn!(target: "twoport", process, %error, "{what}");
             }
         }
+        told
     }
 }
 

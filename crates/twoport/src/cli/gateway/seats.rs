@@ -90,8 +90,9 @@ impl Seats {
                         let _: Result<_, _> = answer.send(self.offer().await);
                     }
                     Wish::Retire(handed, answer) => {
-                        self.retire(&handed).await;
-                        let _: Result<_, _> = answer.send(self.board.status().sessions.len());
+                        let told = self.retire(&handed).await;
+                        let sessions = self.board.status().sessions.len();
+                        let _: Result<_, _> = answer.send((sessions, told));
                     }
                 },
             }
@@ -107,14 +108,16 @@ impl Seats {
         Ok(sockets)
     }
 
-    /// Another process has taken the place of this one.
-    async fn retire(&mut self, handed: &[String]) {
+    /// Another process has taken the place of this one; what has it to know?
+    async fn retire(&mut self, handed: &[String]) -> Vec<String> {
         self.is_replaced = true;
+        let mut told = Vec::new();
         for handle in std::mem::take(&mut self.handles) {
-            handle.retire(handed).await;
+            told.extend(handle.retire(handed).await);
             self.retired.push(handle);
         }
         self.answering.end(&self.board).await;
+        told
     }
 
     fn stop(&self) {
@@ -179,14 +182,16 @@ impl Seats {
             }
         }
         self.retired.retain(|handle| !handle.has_ended());
+        let mut told = Vec::new();
         for handle in rest {
-            handle.retire(&[]).await;
+            told.extend(handle.retire(&[]).await);
             self.retired.push(handle);
         }
         for config in fresh {
             match Gateway::bind(config, self.board.clone()) {
-                Ok(gateway) => {
+                Ok(mut gateway) => {
                     welcome(&gateway).await;
+                    gateway.learn(&told);
                     self.begin(gateway);
                 }
                 Err(error) => {
