@@ -101,6 +101,41 @@ fn a_seat_that_a_reload_takes_away_takes_nobody_more_and_keeps_its_sessions() {
 }
 
 #[test]
+fn a_door_of_one_process_is_not_given_out_by_the_next() {
+    let Some(network) = network("nat/routed") else { return };
+    let seat = ["--seat", "client", "--lan", "lan"];
+    let (first, second) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let _old = boxed::start(&network, "client-box", &seat, &first);
+    let listen = || TcpListener::bind("0.0.0.0:21");
+    let listener = network.server().unwrap().inside(listen).unwrap().unwrap();
+    let door = |(client, server): &mut (End, End), port: u8| {
+        client.says(&format!("PORT 192,168,0,107,16,{port}"));
+        let door = door_in(&server.hears("PORT 218,2,135,1,"));
+        server.says("200 ok");
+        client.hears("200");
+        door
+    };
+    let meet = || {
+        let (client, server, _) = session(&network, &listener);
+        (client, server)
+    };
+    let (mut one, mut other) = (meet(), meet());
+    let before = door(&mut one, 2);
+    assert_eq!(before.port(), 16 * 256 + 2);
+    let replacing = [&seat[..], &["--replace"]].concat();
+    let _new = boxed::start(&network, "client-box", &replacing, &second);
+    let mut fresh = meet();
+    // What was given out before the other one came, and after.
+    assert_ne!(door(&mut fresh, 2), before);
+    let after = door(&mut other, 3);
+    assert_eq!(after.port(), 16 * 256 + 3);
+    assert_ne!(door(&mut fresh, 3), after);
+    // What is not in use any more is anybody's.
+    drop(one);
+    assert!(wait_for(|| door(&mut fresh, 2) == before));
+}
+
+#[test]
 fn the_anchor_stays_for_the_other_gateway_and_goes_with_the_last() {
     let Some(network) = network("routed/routed") else { return };
     let node = network.node("client-box").unwrap();

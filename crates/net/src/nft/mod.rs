@@ -7,6 +7,7 @@
 //! and this closes it. The table is owned by our netlink socket (Linux 5.12): it is gone when the
 //! process is, however it ended. It needs `CAP_NET_ADMIN`.
 
+mod claims;
 mod forward;
 mod masters;
 pub(crate) mod message;

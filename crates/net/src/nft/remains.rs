@@ -65,6 +65,13 @@ pub(super) fn weigh(netlink: &mut Netlink, conntrack: &mut Conntrack) -> io::Res
     Ok(true)
 }
 
+/// Whether there is no gateway but that of a table.
+pub(super) fn is_alone(netlink: &mut Netlink, own: &str) -> io::Result<bool> {
+    let mut others = tables(netlink)?;
+    others.retain(|name| name != own.as_bytes());
+    Ok(!has_gateway(&others))
+}
+
 fn has_gateway(tables: &[Vec<u8>]) -> bool {
     tables.iter().any(|name| name.starts_with(b"twoport-gateway-"))
 }

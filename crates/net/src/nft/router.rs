@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use twoport_proto::pcp::filter::Filter;
 
+use super::claims::Claims;
 use super::forward::{self, Outbound};
 use super::masters::{Master, Masters};
 use super::message::{Netlink, find};
 use super::{remains, routing};
+use crate::clock;
 use crate::conntrack::Conntrack;
 
 /// The table that is left where the host has no chain of NAT of its own.
@@ -83,6 +85,7 @@ struct State {
     table: String,
     /// What is pinned, so that no door is offered twice.
     pinned: HashSet<Pin>,
+    claims: Claims,
     masters: Masters,
     /// Doors that are open again and again, and to whom.
     welcoming: HashMap<(SocketAddr, Filter), Master>,
@@ -120,8 +123,9 @@ impl Router {
         let mut conntrack = Conntrack::open()?;
         conntrack.tidy();
         let pinned = HashSet::new();
+        let claims = Claims::new(remains::is_alone(&mut netlink, &table)?, clock::now());
         let welcoming = HashMap::new();
-        let state = State { netlink, conntrack, table, pinned, masters, welcoming };
+        let state = State { netlink, conntrack, table, pinned, claims, masters, welcoming };
         Ok(Self(Arc::new(Mutex::new(state))))
     }
 
@@ -129,7 +133,7 @@ impl Router {
     #[must_use]
     pub fn reserve(&self, pin: Pin, to: Option<SocketAddr>) -> Option<Pinhole> {
         // Sessions may share what is let through as it is.
-        let is_free = to.is_none() || self.with(|state| state.pinned.insert(pin));
+        let is_free = to.is_none() || self.with(|state| state.claim(pin));
         is_free.then(|| Pinhole { router: self.clone(), pin, to, expected: None })
     }
 
@@ -247,12 +251,15 @@ impl Router {
         self.with(|state| state.conntrack.seen(local, remote).unwrap_or(local))
     }
 
-    /// Takes no control connections any more. All else goes on.
+    /// Takes no control connections any more. All else goes on, beside the gateway that takes them.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn withdraw(&self) -> io::Result<()> {
-        self.with(|state| state.netlink.commit(&[routing::take_none(&state.table)]))
+        self.with(|state| {
+            state.claims.share(state.pinned.iter(), clock::now());
+            state.netlink.commit(&[routing::take_none(&state.table)])
+        })
     }
 
     /// Welcomes nobody and sends nothing on to inner hosts any more. What is pinned or connected goes on.
@@ -286,6 +293,16 @@ impl Router {
 }
 
 impl State {
+    /// Whether a door is free, which then is not any more.
+    fn claim(&mut self, pin: Pin) -> bool {
+        if self.claims.is_due(clock::now())
+            && remains::is_alone(&mut self.netlink, &self.table).unwrap_or(false)
+        {
+            self.claims.is_alone();
+        }
+        !self.pinned.contains(&pin) && self.claims.take(&pin) && self.pinned.insert(pin)
+    }
+
     fn forget_welcome(&mut self) {
         let welcome: Vec<Master> = self.welcoming.drain().map(|(_, master)| master).collect();
         let masters: Vec<_> = welcome.iter().filter_map(Master::ends).collect();
@@ -363,6 +380,7 @@ impl Drop for Pinhole {
         self.router.with(|state| {
             if is_mapped {
                 state.pinned.remove(&pin);
+                state.claims.give_back(&pin);
             }
             let Some(master) = expected else { return };
             // What was used, or has run out, is not there.
