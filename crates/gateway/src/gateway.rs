@@ -4,13 +4,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use twoport_net::data::ports::Ports;
 use twoport_net::nft::Router;
@@ -34,6 +33,7 @@ use crate::room::Room;
 use crate::seat::{self, Seat, Stand};
 use crate::session;
 use crate::sockets::Sockets;
+use crate::standing::{Pcp, Standing, forget_late, withdraw};
 use crate::upstream::Sparing;
 
 /// How many connections may wait to be accepted. Origin: Linux's `somaxconn`.
@@ -277,78 +277,6 @@ impl Gateway {
         if let Some(router) = &current.borrow().router {
             router.end();
         }
-    }
-}
-
-/// What a seat has besides its doors, as long as it is not retired.
-struct Standing {
-    pcp: Option<Pcp>,
-    claims: Vec<(String, UnixListener)>,
-}
-
-/// Where hosts ask for ports, and the task that answers them.
-struct Pcp {
-    socket: Arc<UdpSocket>,
-    /// Its end is the end.
-    goes_on: oneshot::Sender<()>,
-    task: JoinHandle<Vec<String>>,
-}
-
-impl Pcp {
-    fn begin(
-        socket: Arc<UdpSocket>,
-        current: &watch::Sender<Arc<Shared>>,
-        former: Vec<String>,
-    ) -> Self {
-        let (goes_on, over) = oneshot::channel();
-        let task = tokio::spawn(pcp::serve(Arc::clone(&socket), current.subscribe(), former, over));
-        Self { socket, goes_on, task }
-    }
-}
-
-impl Standing {
-    /// For another process, all of it.
-    fn offer(&self, doors: &Doors, current: &watch::Sender<Arc<Shared>>) -> io::Result<Sockets> {
-        let mut sockets = doors.offer()?;
-        for (name, claim) in &self.claims {
-            sockets.add(name, claim.as_fd().try_clone_to_owned()?);
-        }
-        if let (Some(pcp), Some(interface)) = (&self.pcp, &current.borrow().config.pcp) {
-            sockets.add(pcp::name(interface), pcp.socket.as_fd().try_clone_to_owned()?);
-        }
-        Ok(sockets)
-    }
-
-    /// What another process has to know.
-    async fn end(&mut self, interface: Option<&str>) -> Vec<String> {
-        self.claims.clear();
-        let (Some(Pcp { socket, goes_on, task }), Some(interface)) = (self.pcp.take(), interface)
-        else {
-            return Vec::new();
-        };
-        drop((socket, goes_on));
-        // All its sockets are closed then.
-        let lines = task.await.unwrap_or_default();
-        let name = pcp::name(interface);
-        lines.into_iter().map(|line| format!("{name} {line}")).collect()
-    }
-}
-
-/// Takes nobody any more, where the seat is on a router.
-fn withdraw(shared: &Shared) {
-    let withdrawn = shared.router.as_ref().map_or(Ok(()), Router::withdraw);
-    if let Err(error) = withdrawn {
-        let what = "clients are still taken by a seat that has retired";
-        tracing::error!(target: "twoport", %error, "{what}");
-    }
-}
-
-/// Ends what is not of a session, but only when another one that has taken the place has it in place, too.
-async fn forget_late(shared: Arc<Shared>) {
-    let Some(router) = &shared.router else { return };
-    tokio::time::sleep(doors::LATE).await;
-    if let Err(error) = router.forget() {
-        tracing::error!(target: "twoport", %error, "ports of hosts stay until their time is over");
     }
 }
 

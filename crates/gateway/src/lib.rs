@@ -26,6 +26,7 @@ mod scan;
 mod seat;
 mod session;
 mod sockets;
+mod standing;
 mod upstream;
 mod visitor;
 
