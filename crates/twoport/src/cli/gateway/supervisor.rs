@@ -11,7 +11,10 @@ use std::process::{Command, Stdio};
 
 /// Says that this process is ready, and the one to supervise from now on.
 pub(super) fn tell_ready() {
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let name = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
+    if name.is_empty() {
+        return;
+    }
     let told = || {
         let address = match name.as_bytes() {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
