@@ -350,6 +350,15 @@ fn killed_it_leaves_running_transfers_and_nothing_else() {
 
 #[test]
 fn killed_it_leaves_a_translated_transfer_where_the_host_has_no_rules_until_that_ends() {
+    leaves_a_translated_transfer_until_that_ends(Signal::KILL);
+}
+
+#[test]
+fn stopped_it_leaves_a_translated_transfer_where_the_host_has_no_rules_until_that_ends() {
+    leaves_a_translated_transfer_until_that_ends(Signal::TERM);
+}
+
+fn leaves_a_translated_transfer_until_that_ends(end: Signal) {
     let Some(network) = network("routed/routed") else { return };
     let node = |name: &str| network.node(name).unwrap();
     let text = |node: &Node, command: &[&str]| {
@@ -383,7 +392,8 @@ fn killed_it_leaves_a_translated_transfer_where_the_host_has_no_rules_until_that
     let port = told.split('|').nth(3).unwrap().parse().unwrap();
     let mut data = connect(node("client"), (to.ip(), port).into(), PATIENCE).unwrap();
     let mut arrived = behind.accept().unwrap().0;
-    boxed::signal(&gateway, Signal::KILL);
+    boxed::signal(&gateway, end);
+    assert_eq!(gateway.ended().unwrap().success(), end == Signal::TERM);
     let rules = || boxed::rules(node("server-box"));
     assert!(wait_for(|| !rules().contains("twoport-gateway")));
     let sending =
