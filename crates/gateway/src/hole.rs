@@ -33,6 +33,7 @@ use twoport_proto::relay::{Doors, Hole, HoleId, LIFETIME, Leg, Legs, Side, Subje
 use crate::board::Live;
 use crate::carry::{Cover, carry};
 use crate::front::Asking;
+use crate::meeting::{Host, Meeting, meeting};
 use crate::passes::{Holder, Pass, To};
 use crate::rate::{Limits, Share};
 use crate::scan::spool::Held;
@@ -103,6 +104,8 @@ pub(crate) struct Holes {
     /// The server's door of a pinhole that the server was not asked to use. Some have connected when they
     /// were told of it (pyftpdlib), and speak out of turn if that breaks.
     unused: Option<Door>,
+    /// The two that are about to meet, in active mode.
+    meeting: Option<Meeting>,
     /// Whether the server was found to come before it has agreed to.
     admits: bool,
     /// What the kernel lets in.
@@ -144,6 +147,7 @@ impl Holes {
             upload: None,
             held: None,
             unused: None,
+            meeting: None,
             admits: false,
             pins: HashMap::new(),
         }
@@ -247,10 +251,24 @@ impl Holes {
         self.unused = None;
         let (ends, events) = (Arc::clone(&self.ends), self.events.clone());
         if prepared.hole.client != Side::Kept {
-            tokio::spawn(through(ends, prepared, id, closed, events));
+            let sides = (prepared.hole.client, prepared.hole.server);
+            let is_active = matches!(sides, (Side::Listens(_), Side::Dials));
+            let (host, meeting) = is_active.then(meeting).unzip();
+            self.meeting = meeting;
+            tokio::spawn(through(ends, prepared, id, (closed, host), events));
         } else if let Some(held) = self.held.take() {
             let task = tokio::spawn(upload::deliver(ends, prepared, id, held, closed, events));
             self.upload = Some(AbortOnDrop(task.abort_handle()));
+        }
+    }
+
+    /// What the server says of data for which it has connected is heard after the client is connected, too:
+    /// some clients take the end of a transfer without data for an error (curl).
+    pub(crate) async fn meet(&mut self) {
+        if let Some(mut meeting) = self.meeting.take()
+            && !meeting.is_over().await
+        {
+            self.meeting = Some(meeting);
         }
     }
 
@@ -462,10 +480,11 @@ async fn through(
     ends: Arc<Ends>,
     prepared: Prepared,
     id: HoleId,
-    closed: oneshot::Receiver<()>,
+    (closed, host): (oneshot::Receiver<()>, Option<Host>),
     events: UnboundedSender<Event>,
 ) {
-    let joined = join(&ends, prepared, closed).await;
+    let joined = join(&ends, prepared, closed, host.as_ref()).await;
+    drop(host);
     // The session may have ended meanwhile; then nobody counts.
     let _: Result<(), _> = events.send(Event::Used(id));
     let moved = match joined {
@@ -493,6 +512,7 @@ async fn join(
     ends: &Ends,
     prepared: Prepared,
     mut closed: oneshot::Receiver<()>,
+    host: Option<&Host>,
 ) -> Option<Result<(TcpStream, TcpStream), Reason>> {
     let Prepared { hole, client, server } = prepared;
     let both = |client: Result<TcpStream, Reason>, server: Result<TcpStream, Reason>| {
@@ -502,6 +522,7 @@ async fn join(
         // Who has to come first: the other one is dialled for nobody else.
         (Side::Listens(_), Side::Dials) => {
             let server = server_side(ends, hole.server, server, &mut closed).await?;
+            host.into_iter().for_each(Host::server_is_there);
             both(client_side(ends, hole.client, client, &mut closed).await?, server)
         }
         (Side::Listens(client), Side::Listens(server)) => {

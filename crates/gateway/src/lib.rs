@@ -16,6 +16,7 @@ mod gateway;
 mod health;
 mod hole;
 mod log;
+mod meeting;
 mod passes;
 mod pcp;
 mod pool;

@@ -333,6 +333,9 @@ impl Session {
             self.greeting_expected = false;
             self.shared.sparing.greets(self.server.peer(), bytes);
         }
+        if leg == Leg::Server && matches!(bytes.first(), Some(b'1' | b'2')) {
+            self.holes.meet().await;
+        }
         if !bytes.is_empty() {
             self.input(Input::Bytes(leg, bytes)).await;
         }
