@@ -29,6 +29,13 @@ pub(crate) const INET: u8 = 1;
 /// Family, version and resource of a batch's begin and end, of which the subsystem counts.
 const BRACKET: [u8; 4] = [0, 0, 0, 10];
 
+/// Room for the answer about one thing: a connection, the longest, needs a few hundred bytes. What is asked
+/// for each transfer clears no more than that.
+const ONE: usize = 4096;
+
+/// Room for a part of a list, of which the kernel fills at most half.
+const LIST: usize = 64 * 1024;
+
 /// What a message is to do (`NFT_MSG_*`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Verb {
@@ -191,7 +198,7 @@ impl Netlink {
         put(&mut message, kind, flags, self.sequence, [family, 0, 0, 0], attributes);
         rustix::net::send(&self.socket, &message, SendFlags::empty())?;
         let mut found = Vec::new();
-        self.answers(self.sequence, |body| {
+        self.answers(&mut [0; ONE], self.sequence, |body| {
             if found.is_empty() {
                 found = body.get(4..).unwrap_or_default().to_vec();
             }
@@ -211,7 +218,7 @@ impl Netlink {
         put(&mut message, kind, REQUEST | DUMP, self.sequence, [0; 4], &Attributes::new());
         rustix::net::send(&self.socket, &message, SendFlags::empty())?;
         let mut found = Vec::new();
-        self.answers(self.sequence, |body| {
+        self.answers(&mut vec![0; LIST], self.sequence, |body| {
             if let Some((&[family, ..], rest)) = body.split_first_chunk::<4>() {
                 found.push((family, rest.to_vec()));
             }
@@ -220,8 +227,12 @@ impl Netlink {
     }
 
     /// Reads until the end of the answer with this number.
-    fn answers(&self, wanted: u32, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-        let mut space = vec![0; 64 * 1024];
+    fn answers(
+        &self,
+        space: &mut [u8],
+        wanted: u32,
+        mut each: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
         loop {
             let received = rustix::net::recv(&self.socket, &mut *space, RecvFlags::DONTWAIT)?;
             let mut rest = space.get(..received.0).unwrap_or_default();
