@@ -22,13 +22,14 @@ pub use rustix::io::Errno;
 /// What a system call gives, or the kernel's number for why not.
 pub type Result<T> = core::result::Result<T, Errno>;
 
-/// Sixteen bytes that nobody can guess, from the kernel.
+/// Bytes that nobody can guess, from the kernel: at most 256.
 ///
 /// # Errors
 /// Only where a sandbox forbids the call.
-pub fn random() -> Result<[u8; 16]> {
-    let mut bytes = [0; 16];
+pub fn random<const N: usize>() -> Result<[u8; N]> {
     // Up to 256 bytes are given whole or not at all (getrandom(2)), so the count needs no loop.
+    const { assert!(N <= 256, "getrandom(2) may give a part of more") };
+    let mut bytes = [0; N];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(bytes)
 }

@@ -4,6 +4,7 @@
 //! left for resume: its name is made of the account and of the name it was to become, so that it is
 //! found again without a search. Which of them may go is said in `sweep.rs`.
 
+use std::cell::RefCell;
 use std::io::Write as _;
 
 use twoport_sys::directory::Name;
@@ -57,11 +58,31 @@ pub(super) fn is_hidden(name: &[u8]) -> bool {
 
 /// A new name for what is being written.
 pub(super) fn live() -> twoport_sys::Result<Name> {
-    let random = u128::from_be_bytes(twoport_sys::random()?);
+    let random = draw()?;
     let mut name = begun();
     write(&mut name, format_args!("{random:032x}"));
     name.extend_from_slice(LIVE);
     Name::new(name)
+}
+
+thread_local! {
+    /// Numbers that the kernel gave this thread and no name has yet.
+    static DRAWN: RefCell<Vec<u128>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A random number no other name has: the kernel gives sixteen in one call, the most it gives whole,
+/// since an upload that replaces a file takes one.
+fn draw() -> twoport_sys::Result<u128> {
+    DRAWN.with_borrow_mut(|drawn| {
+        loop {
+            if let Some(number) = drawn.pop() {
+                return Ok(number);
+            }
+            let bytes: [u8; 256] = twoport_sys::random()?;
+            let (numbers, _) = bytes.as_chunks();
+            drawn.extend(numbers.iter().map(|number| u128::from_be_bytes(*number)));
+        }
+    })
 }
 
 /// The name under which the account's cut upload to `target` is kept, in the target's directory.
@@ -127,6 +148,15 @@ mod tests {
             assert!(is_hidden(kept.as_bytes()));
             assert!(kept.as_bytes().len() < 143);
         }
+    }
+
+    #[test]
+    fn a_live_name_is_given_once() {
+        let draw = || (0..100).map(|_| live().unwrap().as_bytes().to_vec()).collect::<Vec<_>>();
+        let other = std::thread::spawn(draw);
+        let names = [draw(), other.join().unwrap()].concat();
+        let different: std::collections::HashSet<_> = names.iter().collect();
+        assert_eq!(different.len(), 200);
     }
 
     #[test]
