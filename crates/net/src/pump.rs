@@ -53,8 +53,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::Shutdown;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -214,7 +212,7 @@ pub async fn send<S: Source>(
 }
 
 /// Sends what needs not be waited for, through a connection in clear: of a file in memory as much as
-/// the kernel takes. For a short one that is all, and the direction ended. What is left is for
+/// the kernel takes. For a short one that is all: the end is said by closing. What is left is for
 /// [`go_on`]; the runtime need not know the connection before.
 ///
 /// # Errors
@@ -224,15 +222,7 @@ pub fn begin<S: Source>(
     source: &mut S,
     progress: &Progress,
 ) -> Result<Begun, PumpError<S::Error>> {
-    let begun = direct::begin(socket.as_fd(), source, progress).map_err(data_error)?;
-    if begun.is_done() {
-        match rustix::net::shutdown(&socket, Shutdown::Write) {
-            // A peer that is gone already has no use for our end.
-            Ok(()) | Err(Errno::NOTCONN) => {}
-            Err(error) => return Err(data_error(error)),
-        }
-    }
-    Ok(begun)
+    direct::begin(socket.as_fd(), source, progress).map_err(data_error)
 }
 
 /// Sends the rest, as [`send`] does.

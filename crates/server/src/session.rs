@@ -34,6 +34,7 @@ use twoport_proto::server::{
 };
 
 use self::channel::Channel;
+use self::connection::Connection;
 use self::control::Control;
 use self::spare::Bench;
 use self::timer::Timer;
@@ -429,12 +430,12 @@ impl Driver {
                 self.moving.opened = opened.map(|opened| Box::new((ticket, opened)));
                 Some(Input::Done(ticket, outcome))
             }
-            Finished::Dialled(Ok(stream)) => {
-                self.channel.hold(stream.into());
+            Finished::Dialled(Ok(dialled)) => {
+                self.channel.hold(dialled.into());
                 Some(Input::Data(DataEvent::Dialled))
             }
             Finished::Secured(Ok(stream)) => {
-                self.channel.hold(stream);
+                self.channel.hold(Connection::Known(stream));
                 let receives = self.moving.is_upload();
                 if let (true, Some((own, _))) = (receives, &self.tls) {
                     self.control.give_ticket(own);

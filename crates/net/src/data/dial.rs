@@ -3,12 +3,13 @@
 //! Whether the address may be dialled at all was decided before.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream as Fresh};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use twoport_proto::reason::Reason;
@@ -31,6 +32,28 @@ pub struct DialError {
     pub source: Option<io::Error>,
 }
 
+/// A connection that is up.
+#[derive(Debug)]
+pub enum Dialled {
+    /// Nobody had to wait for it: the runtime does not know it, and for a short transfer need not.
+    Fresh(Fresh),
+    /// It was waited for.
+    Known(TcpStream),
+}
+
+impl Dialled {
+    /// For whoever has to wait for it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn known(self) -> io::Result<TcpStream> {
+        match self {
+            Self::Fresh(socket) => TcpStream::from_std(socket),
+            Self::Known(stream) => Ok(stream),
+        }
+    }
+}
+
 /// Connects to `target` within `patience`.
 ///
 /// # Errors
@@ -40,7 +63,8 @@ pub async fn dial(
     from: From,
     patience: Duration,
 ) -> Result<TcpStream, DialError> {
-    dial_from_any(target, from.address, from.port.as_slice(), patience).await
+    let dialled = dial_from_any(target, from.address, from.port.as_slice(), patience).await?;
+    dialled.known().map_err(failed)
 }
 
 /// Connects to `target` within `patience`, from the first of `ports` that can be had: each may be in
@@ -54,19 +78,19 @@ pub async fn dial_from_any(
     local: IpAddr,
     ports: &[u16],
     patience: Duration,
-) -> Result<TcpStream, DialError> {
+) -> Result<Dialled, DialError> {
     let (target, local) = (canonical(target), local.to_canonical());
     let connected = async {
         let ports = if local.is_ipv4() == target.is_ipv4() { ports } else { &[] };
         for port in ports {
             let Ok(socket) = bound(target, local, *port) else { continue };
-            match socket.connect(target).await {
+            match connect(socket, target).await {
                 Err(error) if is_in_use(&error) => {}
                 connected => return connected.map_err(failed),
             }
         }
         let socket = socket(target, local).map_err(failed)?;
-        socket.connect(target).await.map_err(failed)
+        connect(socket, target).await.map_err(failed)
     };
     match tokio::time::timeout(patience, connected).await {
         Ok(connected) => connected,
@@ -125,20 +149,45 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-fn socket(target: SocketAddr, local: IpAddr) -> io::Result<TcpSocket> {
+async fn connect(socket: Socket, target: SocketAddr) -> io::Result<Dialled> {
+    match socket.connect(&target.into()) {
+        Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
+        connected => return connected.map(|()| Dialled::Fresh(socket.into())),
+    }
+    // On one host it is up by now, or refused.
+    if is_answered(&socket) {
+        return match socket.take_error()? {
+            Some(error) => Err(error),
+            None => Ok(Dialled::Fresh(socket.into())),
+        };
+    }
+    let stream = TcpStream::from_std(socket.into())?;
+    stream.writable().await?;
+    match stream.take_error()? {
+        Some(error) => Err(error),
+        None => Ok(Dialled::Known(stream)),
+    }
+}
+
+fn is_answered(socket: &Socket) -> bool {
+    let mut sockets = [PollFd::new(socket, PollFlags::OUT)];
+    matches!(poll(&mut sockets, Some(&Timespec::default())), Ok(1..))
+}
+
+fn socket(target: SocketAddr, local: IpAddr) -> io::Result<Socket> {
     let socket = open(target)?;
     if local.is_ipv4() == target.is_ipv4() {
-        socket.bind((local, 0).into())?;
+        socket.bind(&SocketAddr::new(local, 0).into())?;
     }
     Ok(socket)
 }
 
 /// A socket with a fixed port, which many connections to different targets share (measured: 20 µs
 /// with `connect`, as without a port).
-fn bound(target: SocketAddr, local: IpAddr, port: u16) -> io::Result<TcpSocket> {
+fn bound(target: SocketAddr, local: IpAddr, port: u16) -> io::Result<Socket> {
     let socket = open(target)?;
-    socket.set_reuseaddr(true)?;
-    socket.bind((local, port).into())?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::new(local, port).into())?;
     Ok(socket)
 }
 
@@ -149,14 +198,14 @@ fn is_in_use(error: &io::Error) -> bool {
 
 /// The port is chosen at `connect`, where the kernel need not find one that is free towards
 /// everybody (measured: 56 µs against 250 µs a transfer).
-fn open(target: SocketAddr) -> io::Result<TcpSocket> {
+fn open(target: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(target),
         Type::STREAM.nonblocking().cloexec(),
         Some(Protocol::TCP),
     )?;
     twoport_sys::socket::choose_port_at_connect(&socket)?;
-    Ok(TcpSocket::from_std_stream(socket.into()))
+    Ok(socket)
 }
 
 fn failed(error: io::Error) -> DialError {
@@ -221,17 +270,21 @@ mod tests {
         let local: IpAddr = "127.98.76.53".parse().unwrap();
         let listener = TcpListener::bind((local, 0)).await.unwrap();
         let target = listener.local_addr().unwrap();
-        let first = dial_from_any(target, local, &[47_350], PATIENCE).await.unwrap();
+        let dial = async |target, ports| {
+            let dialled = dial_from_any(target, local, ports, PATIENCE).await.unwrap();
+            dialled.known().unwrap()
+        };
+        let first = dial(target, &[47_350]).await;
         assert_eq!(first.local_addr().unwrap(), (local, 47_350).into());
         // The same four numbers cannot be had twice.
-        let second = dial_from_any(target, local, &[47_350, 47_351], PATIENCE).await.unwrap();
+        let second = dial(target, &[47_350, 47_351]).await;
         assert_eq!(second.local_addr().unwrap(), (local, 47_351).into());
-        let third = dial_from_any(target, local, &[47_350, 47_351], PATIENCE).await.unwrap();
+        let third = dial(target, &[47_350, 47_351]).await;
         assert!(![47_350, 47_351].contains(&third.local_addr().unwrap().port()));
         // Another target shares the port.
         let other = TcpListener::bind((local, 0)).await.unwrap();
         let target = other.local_addr().unwrap();
-        let fourth = dial_from_any(target, local, &[47_350], PATIENCE).await.unwrap();
+        let fourth = dial(target, &[47_350]).await;
         assert_eq!(fourth.local_addr().unwrap().port(), 47_350);
     }
 }

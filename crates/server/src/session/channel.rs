@@ -353,8 +353,8 @@ impl Channel {
     }
 
     /// Keeps a connection until its transfer begins.
-    pub(super) fn hold(&mut self, stream: Stream) {
-        self.held = Some(Connection::Known(stream));
+    pub(super) fn hold(&mut self, connection: Connection) {
+        self.held = Some(connection);
     }
 
     /// Begins TLS on the connection.

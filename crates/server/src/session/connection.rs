@@ -7,14 +7,24 @@ use std::net::TcpStream as Socket;
 
 use tokio::net::TcpStream;
 
+use twoport_net::data::dial::Dialled;
 use twoport_net::stream::Stream;
 
 /// A data connection that is up and not in use.
 pub(super) enum Connection {
-    /// The client's, just accepted: the runtime does not know it yet.
+    /// Just accepted, or dialled without a wait: the runtime does not know it yet.
     Fresh(Socket),
-    /// Dialled, secured, or handed over by a desk.
+    /// Waited for, secured, or handed over by a desk.
     Known(Stream),
+}
+
+impl From<Dialled> for Connection {
+    fn from(dialled: Dialled) -> Self {
+        match dialled {
+            Dialled::Fresh(socket) => Self::Fresh(socket),
+            Dialled::Known(stream) => Self::Known(stream.into()),
+        }
+    }
 }
 
 impl Connection {

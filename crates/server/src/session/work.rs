@@ -7,12 +7,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use twoport_net::clock;
 use twoport_net::data::desk::Claim;
+use twoport_net::data::dial::Dialled;
 use twoport_net::data::ports::LeaseError;
 use twoport_net::pump::{self, Progress, PumpError, blocking};
 use twoport_net::stream::Stream;
@@ -39,7 +39,7 @@ pub(super) enum Finished {
     /// The turn of an offer at a shared port has come, or has not.
     Claimed { ticket: Ticket, claim: Result<Claim, LeaseError> },
     /// The client's data port answered or did not.
-    Dialled(Result<TcpStream, Reason>),
+    Dialled(Result<Dialled, Reason>),
     /// TLS is on the data connection, or is not.
     Secured(Result<Stream, TlsError>),
     /// The end of an upload's data came, and the moment in which it can turn out to be a cut is over.
