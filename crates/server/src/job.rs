@@ -300,7 +300,7 @@ fn open_list(world: &World, target: &ListTarget) -> Result<(Outcome, Opened)> {
                 let directory = target.path.parent();
                 let glob = target.path.name().map(Glob::new);
                 let rows = Rows::directory(world, &directory, target, glob)?;
-                return Ok((outcome, Opened::List(rows)));
+                return Ok((outcome, Opened::List(Box::new(rows))));
             }
             Err(reason) => return Err(reason),
         },
@@ -310,7 +310,7 @@ fn open_list(world: &World, target: &ListTarget) -> Result<(Outcome, Opened)> {
         _ if target.files => Rows::single(world, path, found, target),
         _ => return Err(Reason::NotADirectory),
     };
-    Ok((outcome, Opened::List(rows)))
+    Ok((outcome, Opened::List(Box::new(rows))))
 }
 
 fn is_pattern(path: &VirtualPath) -> bool {

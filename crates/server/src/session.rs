@@ -492,7 +492,9 @@ impl Driver {
             Opened::Read(reading) => {
                 work::send_file(ticket, connection, reading, (stall, progress))
             }
-            Opened::List(rows) => Err(work::send_list(ticket, connection, rows, (stall, progress))),
+            Opened::List(rows) => {
+                Err(work::send_list(ticket, connection, *rows, (stall, progress)))
+            }
             Opened::Write(writing) => {
                 let cancelled = self.moving.cancellation();
                 let receiving = writing.expect(self.control.outlook(), connection.is_tls());

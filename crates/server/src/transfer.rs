@@ -25,8 +25,8 @@ pub enum Opened {
     Read(Reading),
     /// A target for STOR, APPE or STOU, as yet untouched.
     Write(Writing),
-    /// A listing.
-    List(Rows),
+    /// A listing; boxed, since each session has room for what is opened.
+    List(Box<Rows>),
 }
 
 impl Opened {

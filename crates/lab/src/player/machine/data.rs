@@ -57,7 +57,7 @@ impl Machine {
                 self.send(&mut reading).map(|bytes| Moving::Download { bytes, cut: None })
             }
             Some(Opened::List(mut rows)) => {
-                self.send(&mut rows).map(|bytes| Moving::Download { bytes, cut: rows.cut() })
+                self.send(&mut *rows).map(|bytes| Moving::Download { bytes, cut: rows.cut() })
             }
             Some(Opened::Write(writing)) => writing
                 .begin()
