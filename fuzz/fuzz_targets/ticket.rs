@@ -23,7 +23,8 @@ fuzz_target!(|input: (Vec<u8>, usize, u8)| {
         assert_eq!(KEYS.decrypt(&ticket), None);
     }
     // A ring that sealed nothing names nobody, whatever a client says.
-    let hello = Hello { session_id: bytes.clone(), tickets: vec![bytes.clone(), ticket] };
+    let tickets = vec![bytes.clone(), ticket];
+    let hello = Hello { session_id: bytes.clone(), tickets, server_name: None };
     assert!(BINDER.name(&hello).is_none());
     if let First::Hello(hello) = First::read(&bytes) {
         assert!(BINDER.name(&hello).is_none());
