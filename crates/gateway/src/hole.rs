@@ -231,10 +231,7 @@ impl Holes {
             door.into_iter().for_each(|door| self.ends.unlock(door));
             return Ok(());
         }
-        let is_dialled = |Prepared { hole, .. }: &Prepared| {
-            matches!((hole.client, hole.server), (Side::Listens(_), Side::Listens(_)))
-        };
-        if !self.prepared.get(&id).is_some_and(is_dialled) {
+        if !self.prepared.get(&id).is_some_and(|prepared| prepared.hole.is_dialled()) {
             self.dial(id);
         }
         Ok(())
@@ -251,9 +248,7 @@ impl Holes {
         self.unused = None;
         let (ends, events) = (Arc::clone(&self.ends), self.events.clone());
         if prepared.hole.client != Side::Kept {
-            let sides = (prepared.hole.client, prepared.hole.server);
-            let is_active = matches!(sides, (Side::Listens(_), Side::Dials));
-            let (host, meeting) = is_active.then(meeting).unzip();
+            let (host, meeting) = prepared.hole.is_active().then(meeting).unzip();
             self.meeting = meeting;
             tokio::spawn(through(ends, prepared, id, (closed, host), events));
         } else if let Some(held) = self.held.take() {

@@ -102,9 +102,7 @@ impl Stage {
         let client = connect(self.node("client"), self.at(control), PATIENCE).unwrap();
         let (mut client, mut server) =
             (End::new(client), End::new(self.listener.accept().unwrap().0));
-        server.says("220 ready");
-        client.hears("220");
-        client.asks(&mut server, "USER ann", "230 in");
+        client.logs_in(&mut server);
         (client, server)
     }
 

@@ -25,12 +25,7 @@ fn session(network: &Network, listener: &TcpListener) -> (End, End, SocketAddr) 
     let mut client = End::new(connect(network.node("client").unwrap(), to, PATIENCE).unwrap());
     let (arrived, from) = listener.accept().unwrap();
     let mut server = End::new(arrived);
-    server.says("220 ready");
-    client.hears("220");
-    client.says("USER ann");
-    server.hears("USER ann");
-    server.says("230 in");
-    client.hears("230");
+    client.logs_in(&mut server);
     (client, server, from)
 }
 

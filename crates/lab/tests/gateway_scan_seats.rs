@@ -117,12 +117,7 @@ fn clients_of_socks_are_scanned_and_get_no_tls_past_it() {
     assert!(wait_for(|| gateway.log().contains("tls-not-scanned")), "{}", gateway.log());
     let mut client = End::new(by_socks(front, port).0);
     let mut server = End::new(listener.accept().unwrap().0);
-    server.says("220 ready");
-    client.hears("220");
-    client.says("USER ann");
-    server.hears("USER ann");
-    server.says("230 in");
-    client.hears("230");
+    client.logs_in(&mut server);
     for content in [infected(), b"clean".to_vec()] {
         client.says("EPSV");
         let _unused = announce(&mut server);

@@ -73,12 +73,7 @@ impl Stage {
     /// A session with a user.
     fn session(&self) -> (End, End) {
         let (mut client, mut server) = self.meet();
-        server.says("220 ready");
-        client.hears("220");
-        client.says("USER ann");
-        server.hears("USER ann");
-        server.says("230 in");
-        client.hears("230");
+        client.logs_in(&mut server);
         (client, server)
     }
 

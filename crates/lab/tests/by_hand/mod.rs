@@ -23,6 +23,17 @@ impl End {
         line.trim_end().to_owned()
     }
 
+    /// The client's end, through a log-in: the server has greeted and accepted a user.
+    #[track_caller]
+    pub(crate) fn logs_in(&mut self, server: &mut Self) {
+        server.says("220 ready");
+        self.hears("220");
+        self.says("USER ann");
+        server.hears("USER ann");
+        server.says("230 in");
+        self.hears("230");
+    }
+
     pub(crate) fn says(&mut self, line: &str) {
         self.raw(format!("{line}\r\n").as_bytes());
     }

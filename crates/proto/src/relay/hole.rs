@@ -39,12 +39,14 @@ pub struct Hole {
 
 impl Hole {
     /// Whether the client listens and the server connects, as PORT and EPRT have it.
-    pub(super) const fn is_active(&self) -> bool {
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
         matches!((self.client, self.server), (Side::Listens(_), Side::Dials))
     }
 
     /// Whether nobody connects but the gateway.
-    pub(super) const fn is_dialled(&self) -> bool {
+    #[must_use]
+    pub const fn is_dialled(&self) -> bool {
         matches!((self.client, self.server), (Side::Listens(_), Side::Listens(_)))
     }
 }
