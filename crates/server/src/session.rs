@@ -15,7 +15,9 @@ mod work;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::sync::watch;
 
@@ -231,6 +233,9 @@ impl Driver {
             let due = deadline.into_iter().chain(self.channel.kept_until()).min();
             let wants_lines = self.session.wants_lines();
             tokio::select! {
+                // A data connection that is there when its command comes needs no announcement of its
+                // own; who floods with commands holds up nothing else.
+                biased;
                 finished = self.transfer.finished() => {
                     if let Some(input) = self.transfer_finished(finished) {
                         return input;
@@ -242,6 +247,17 @@ impl Driver {
                     }
                 }
                 event = self.channel.accept() => return Input::Data(event),
+                stop = stopping(&mut self.stop) => return match stop {
+                    Stop::Now => Input::Terminate,
+                    Stop::No | Stop::Gracefully => Input::Shutdown,
+                },
+                () = poll_fn(|cx| self.timer.poll_reached(due, cx)) => {
+                    let now = clock::now();
+                    self.channel.give_back(now);
+                    if deadline.is_some_and(|deadline| deadline <= now) {
+                        return Input::Timer;
+                    }
+                }
                 heard = heard(&mut self.control, wants_lines), if wants_lines || self.turn.is_some() => {
                     if let Some(input) = heard {
                         return input;
@@ -251,17 +267,6 @@ impl Driver {
                         return Input::Done(ticket, Outcome::Failed(Reason::ControlLost));
                     }
                 }
-                () = poll_fn(|cx| self.timer.poll_reached(due, cx)) => {
-                    let now = clock::now();
-                    self.channel.give_back(now);
-                    if deadline.is_some_and(|deadline| deadline <= now) {
-                        return Input::Timer;
-                    }
-                }
-                stop = stopping(&mut self.stop) => return match stop {
-                    Stop::Now => Input::Terminate,
-                    Stop::No | Stop::Gracefully => Input::Shutdown,
-                },
             }
             if let Some(input) = self.inputs.pop_front() {
                 return input;
@@ -275,6 +280,10 @@ impl Driver {
             match self.carry_out(effect) {
                 Then::Next => {}
                 Then::Flush => self.control.flush().await,
+                Then::Start(ticket) if self.moving.is_upload() => {
+                    self.start(ticket);
+                    self.receive_at_once().await;
+                }
                 Then::Start(ticket) => {
                     // A short file would be there before the reply that announces it.
                     self.control.flush().await;
@@ -353,6 +362,7 @@ impl Driver {
                 if opens {
                     let uploads = matches!(job, Job::OpenWrite { .. });
                     self.channel.verb(self.guard(), uploads);
+                    self.inputs.extend(self.channel.accept_at_once().map(Input::Data));
                 }
                 if let Some((outcome, opened)) = job::at_once(world, &job) {
                     let input = self.finished(opens, Finished::Job { ticket, outcome, opened });
@@ -507,6 +517,20 @@ impl Driver {
                 self.inputs.extend(input);
             }
             Err(slot) => self.transfer = slot,
+        }
+    }
+
+    /// An upload that is there before it is asked for is taken at once, and both its replies go out
+    /// together; another is announced now.
+    async fn receive_at_once(&mut self) {
+        let at_once = poll_fn(|cx| Poll::Ready(pin!(self.transfer.finished()).poll(cx))).await;
+        match at_once {
+            Poll::Ready(finished) => match self.transfer_finished(finished) {
+                // Its reply joins the one that is queued.
+                Some(input) if self.inputs.is_empty() => self.give(input),
+                input => self.inputs.extend(input),
+            },
+            Poll::Pending => self.control.flush().await,
         }
     }
 

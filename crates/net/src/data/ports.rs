@@ -186,6 +186,12 @@ impl Lease {
         }
     }
 
+    /// The same, without waiting for one: as [`accept_now`](Self::accept_now).
+    #[must_use]
+    pub fn accept_fresh(&self) -> Option<(Socket, SocketAddr)> {
+        accept(self.listener.get_ref()).ok()
+    }
+
     /// Closes connections that wait unaccepted: left over from an earlier offer, they must not be
     /// taken for the answer to the next one. The kernel itself is asked, and the runtime told.
     pub fn drain(&self) {

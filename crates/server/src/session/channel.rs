@@ -269,20 +269,36 @@ impl Channel {
             return Poll::Ready(self.handed(handed));
         }
         loop {
-            let Some((connection, from, said)) = ready!(self.poll_came(cx)) else { continue };
-            if let Err(reason) = said {
-                return Poll::Ready(DataEvent::Stranger(from, reason));
+            if let Some(came) = ready!(self.poll_came(cx)) {
+                return Poll::Ready(self.taken(came));
             }
-            if !data::is_client(from.ip(), self.peer, self.foreign) {
-                return Poll::Ready(DataEvent::Stranger(from, Reason::StrangerRefused));
-            }
-            self.offered = false;
-            self.way.shut();
-            self.outside.evidence().note(self.peer, true);
-            self.kept_until = clock::now().after(KEPT);
-            self.held = Some(connection);
-            return Poll::Ready(DataEvent::Arrived);
         }
+    }
+
+    /// The same where it has come to the session's own port already: the kernel itself is asked, which
+    /// knows before the runtime does.
+    pub(super) fn accept_at_once(&mut self) -> Option<DataEvent> {
+        if !self.offered || self.arriving.is_some() {
+            return None;
+        }
+        let (socket, from) = self.lease.as_ref()?.accept_fresh()?;
+        let came = self.look(socket, from)?;
+        Some(self.taken(came))
+    }
+
+    fn taken(&mut self, (connection, from, said): Came) -> DataEvent {
+        if let Err(reason) = said {
+            return DataEvent::Stranger(from, reason);
+        }
+        if !data::is_client(from.ip(), self.peer, self.foreign) {
+            return DataEvent::Stranger(from, Reason::StrangerRefused);
+        }
+        self.offered = false;
+        self.way.shut();
+        self.outside.evidence().note(self.peer, true);
+        self.kept_until = clock::now().after(KEPT);
+        self.held = Some(connection);
+        DataEvent::Arrived
     }
 
     /// What the desk of a shared port has for this session.
@@ -313,12 +329,7 @@ impl Channel {
         }
         let Some(lease) = &self.lease else { return Poll::Pending };
         match ready!(lease.poll_accept(cx)) {
-            Ok((socket, from)) if self.trusted_proxies.contain(from.ip()) => {
-                self.arriving = Some(Box::pin(ask(socket, from)));
-            }
-            Ok((socket, from)) => {
-                return Poll::Ready(Some((Connection::Fresh(socket), from, Ok(()))));
-            }
+            Ok((socket, from)) => return Poll::Ready(self.look(socket, from)),
             // The connection was gone before it was accepted, or descriptors ran out.
             Err(error) => {
                 tracing::warn!(target: "twoport", %error, "a data connection was not accepted");
@@ -329,6 +340,15 @@ impl Channel {
             }
         }
         Poll::Ready(None)
+    }
+
+    /// Whose it is; none where a load balancer has yet to say.
+    fn look(&mut self, socket: Socket, from: SocketAddr) -> Option<Came> {
+        if self.trusted_proxies.contain(from.ip()) {
+            self.arriving = Some(Box::pin(ask(socket, from)));
+            return None;
+        }
+        Some((Connection::Fresh(socket), from, Ok(())))
     }
 
     /// Until when the session keeps a port of its own that it does not use.

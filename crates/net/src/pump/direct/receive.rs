@@ -2,8 +2,9 @@
 //!
 //! What came is in the file, or was shown to the sink, however the transfer ends.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpStream as Socket};
+use std::ops::ControlFlow;
 use std::os::fd::AsFd as _;
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -64,7 +65,8 @@ pub(in super::super) async fn receive<S: Sink>(
     }
 }
 
-/// The same of a connection that the runtime does not know yet.
+/// The same of a connection that the runtime does not know yet, and never hears of where all of a short
+/// upload is there already.
 pub(in super::super) async fn receive_fresh<S: Sink>(
     socket: Socket,
     mut sink: S,
@@ -74,19 +76,34 @@ pub(in super::super) async fn receive_fresh<S: Sink>(
 ) -> (S, Result<bool, PumpError<S::Error>>) {
     let mut cancel = pin!(cancel);
     let mut chunk = Vec::with_capacity(SHORT);
-    let socket = match watch::for_reading(socket) {
-        Ok(socket) => socket,
-        Err(error) => return (sink, Err(data_error(error))),
+    let at_hand = take_in(&mut chunk, &mut sink, progress, |chunk| match read_now(&socket, chunk) {
+        Err(Errno::AGAIN) => None,
+        read => Some(read),
+    });
+    let socket = match at_hand {
+        ControlFlow::Break(Err(end)) => return short(sink, chunk, end, cancel).await,
+        ControlFlow::Break(Ok(())) => socket,
+        ControlFlow::Continue(()) => {
+            let socket = match watch::for_reading(socket) {
+                Ok(socket) => socket,
+                Err(error) => return (sink, Err(data_error(error))),
+            };
+            let gathered =
+                gather(&socket, &mut chunk, &mut sink, stall, progress, cancel.as_mut()).await;
+            if let Err(end) = gathered {
+                return short(sink, chunk, end, cancel).await;
+            }
+            socket.into_inner()
+        }
     };
-    let gathered = gather(&socket, &mut chunk, &mut sink, stall, progress, cancel.as_mut()).await;
-    if let Err(end) = gathered {
-        return short(sink, chunk, end, cancel).await;
-    }
-    match TcpStream::from_std(socket.into_inner()) {
+    match TcpStream::from_std(socket) {
         Ok(tcp) => turns(tcp, sink, chunk, stall, progress, cancel).await,
         Err(error) => (sink, Err(data_error(error))),
     }
 }
+
+/// Nothing where more is to come; the end of what came, or why it broke, is an error.
+type Gathered<E> = Result<(), Result<bool, PumpError<E>>>;
 
 /// What comes first: all of a short upload with its end, which is an error here. The kernel is asked
 /// until it says that there is no more: the end is mostly there with the data.
@@ -97,7 +114,7 @@ async fn gather<S: Sink>(
     stall: Duration,
     progress: &Progress,
     mut cancel: Pin<&mut impl Future<Output = ()>>,
-) -> Result<(), Result<bool, PumpError<S::Error>>> {
+) -> Gathered<S::Error> {
     let gathering = if sink.is_unseen() { stall } else { GATHERING };
     loop {
         let patience = if chunk.is_empty() { stall } else { gathering };
@@ -113,21 +130,38 @@ async fn gather<S: Sink>(
             }
             Err(_) => return Ok(()),
         };
-        while let Ok(read) = ready.try_io(|socket| Ok(read_now(socket.get_ref(), chunk)?)) {
-            match read {
-                Ok(0) => return Err(Ok(true)),
-                Ok(read) => {
-                    progress.add(read);
-                    sink.comes();
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Err(data_error(error))),
-            }
-            if chunk.len() >= AT_ONCE {
-                return Ok(());
-            }
+        let taken = take_in(chunk, sink, progress, |chunk| {
+            ready.try_io(|socket| Ok(read_now(socket.get_ref(), chunk)?)).ok()
+        });
+        if let ControlFlow::Break(gathered) = taken {
+            return gathered;
         }
     }
+}
+
+/// Takes what is there until `read` has no more; breaks at the end, and where it is too much for the way
+/// of short files.
+fn take_in<S: Sink, E: Into<io::Error>>(
+    chunk: &mut Vec<u8>,
+    sink: &mut S,
+    progress: &Progress,
+    mut read: impl FnMut(&mut Vec<u8>) -> Option<Result<usize, E>>,
+) -> ControlFlow<Gathered<S::Error>> {
+    while let Some(read) = read(chunk) {
+        match read.map_err(Into::into) {
+            Ok(0) => return ControlFlow::Break(Err(Ok(true))),
+            Ok(read) => {
+                progress.add(read);
+                sink.comes();
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return ControlFlow::Break(Err(Err(data_error(error)))),
+        }
+        if chunk.len() >= AT_ONCE {
+            return ControlFlow::Break(Ok(()));
+        }
+    }
+    ControlFlow::Continue(())
 }
 
 fn read_now(socket: &Socket, chunk: &mut Vec<u8>) -> rustix::io::Result<usize> {
@@ -194,7 +228,7 @@ async fn turns<S: Sink>(
             Ok(End::Socket(error)) => return (sink, Err(data_error(error))),
             Ok(End::Whole) => {
                 // The own end; a peer that is gone already has no use for it.
-                let _: std::io::Result<()> = socket.shutdown(Shutdown::Write);
+                let _: io::Result<()> = socket.shutdown(Shutdown::Write);
                 return (sink, Ok(true));
             }
             Ok(End::Waits | End::File | End::Cancelled) if is_cancelled => {
