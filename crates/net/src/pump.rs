@@ -60,7 +60,7 @@ use twoport_proto::reason::Reason;
 
 use crate::stream::Stream;
 
-pub use direct::Begun;
+pub use direct::{Begun, SHORT};
 pub use relay::relay;
 pub use turn::beside;
 

@@ -280,15 +280,7 @@ impl Driver {
             match self.carry_out(effect) {
                 Then::Next => {}
                 Then::Flush => self.control.flush().await,
-                Then::Start(ticket) if self.moving.is_upload() => {
-                    self.start(ticket);
-                    self.receive_at_once().await;
-                }
-                Then::Start(ticket) => {
-                    // A short file would be there before the reply that announces it.
-                    self.control.flush().await;
-                    self.start(ticket);
-                }
+                Then::Start(ticket) => self.start(ticket).await,
                 Then::StartTls => {
                     let end = Box::pin(self.begin_tls()).await;
                     self.inputs.push_back(Input::Tls(end));
@@ -486,19 +478,41 @@ impl Driver {
         news
     }
 
-    /// Begins to move the bytes of what is open under the ticket.
-    fn start(&mut self, ticket: Ticket) {
+    /// Begins to move the bytes of what is open under the ticket. What is over in a moment is not
+    /// announced before: both its replies go out together.
+    async fn start(&mut self, ticket: Ticket) {
+        if !self.moving.may_be_short() {
+            self.control.flush().await;
+        }
+        let finished = match self.begin(ticket) {
+            Ok(finished) => Some(finished),
+            Err(slot) => {
+                self.transfer = slot;
+                poll_fn(|cx| match pin!(self.transfer.finished()).poll(cx) {
+                    Poll::Ready(finished) => Poll::Ready(Some(finished)),
+                    Poll::Pending => Poll::Ready(None),
+                })
+                .await
+            }
+        };
+        match finished.and_then(|finished| self.transfer_finished(finished)) {
+            Some(input) if self.inputs.is_empty() => self.give(input),
+            Some(input) => self.inputs.push_back(input),
+            None => self.control.flush().await,
+        }
+    }
+
+    fn begin(&mut self, ticket: Ticket) -> Result<Finished, Slot> {
         let stall = self.serving.stall_timeout;
         let opened = self.moving.opened.take_if(|opened| opened.0 == ticket);
         let (Some(opened), Some(connection)) = (opened, self.channel.take()) else {
             let outcome = Outcome::Broken { reason: Reason::LocalError, bytes: 0 };
-            self.inputs.push_back(Input::Done(ticket, outcome));
-            return;
+            return Ok(Finished::Job { ticket, outcome, opened: None });
         };
         let (_, opened) = *opened;
         self.moving.begin(&opened, &self.who);
         let progress = self.moving.progress.clone();
-        let begun = match opened {
+        match opened {
             Opened::Read(reading) => {
                 work::send_file(ticket, connection, reading, (stall, progress))
             }
@@ -510,27 +524,6 @@ impl Driver {
                 let receiving = writing.expect(self.control.outlook(), connection.is_tls());
                 Err(work::receive(ticket, connection, receiving, (stall, progress), cancelled))
             }
-        };
-        match begun {
-            Ok(finished) => {
-                let input = self.transfer_finished(finished);
-                self.inputs.extend(input);
-            }
-            Err(slot) => self.transfer = slot,
-        }
-    }
-
-    /// An upload that is there before it is asked for is taken at once, and both its replies go out
-    /// together; another is announced now.
-    async fn receive_at_once(&mut self) {
-        let at_once = poll_fn(|cx| Poll::Ready(pin!(self.transfer.finished()).poll(cx))).await;
-        match at_once {
-            Poll::Ready(finished) => match self.transfer_finished(finished) {
-                // Its reply joins the one that is queued.
-                Some(input) if self.inputs.is_empty() => self.give(input),
-                input => self.inputs.extend(input),
-            },
-            Poll::Pending => self.control.flush().await,
         }
     }
 

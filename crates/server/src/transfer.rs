@@ -57,6 +57,12 @@ impl Reading {
         Self { source, left: length.unwrap_or(u64::MAX), encoder, raw: Vec::new() }
     }
 
+    /// Whether it is sent in one go, where it lies in memory.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.encoder.is_none() && self.left.min(self.source.size()) < pump::SHORT as u64
+    }
+
     /// Appends the next bytes of the file to `out`.
     fn read(&mut self, out: &mut Vec<u8>, most: usize) -> Result<(), Reason> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(most);

@@ -8,7 +8,7 @@ mod receive;
 mod send;
 
 pub(super) use receive::{receive, receive_fresh};
-pub use send::Begun;
+pub use send::{Begun, SHORT};
 pub(super) use send::{begin, go_on};
 
 use std::io;

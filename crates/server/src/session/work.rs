@@ -111,6 +111,15 @@ impl Moving {
         matches!(self.opened.as_deref(), Some((_, Opened::Write(_))))
     }
 
+    /// Whether what is open can be over before anybody waits for it.
+    pub(super) fn may_be_short(&self) -> bool {
+        match self.opened.as_deref() {
+            Some((_, Opened::Read(reading))) => reading.is_short(),
+            Some((_, Opened::Write(_))) => true,
+            Some((_, Opened::List(_))) | None => false,
+        }
+    }
+
     /// What ends the reception when [`Moving::cancel`] is called.
     pub(super) fn cancellation(&mut self) -> oneshot::Receiver<()> {
         let (cancel, cancelled) = oneshot::channel();

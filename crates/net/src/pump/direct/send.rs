@@ -24,7 +24,7 @@ use crate::stream::Stream;
 
 /// How much is sent at once, before a thread is asked for. Origin: 64 KiB are read and sent in the
 /// time that changing over to a thread and back takes.
-const AT_ONCE: usize = 64 * 1024;
+pub const SHORT: usize = 64 * 1024;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -93,11 +93,11 @@ pub(in super::super) fn begin<S: Source>(
     progress: &Progress,
 ) -> rustix::io::Result<Begun> {
     BUFFER.with_borrow_mut(|buffer| {
-        buffer.resize(AT_ONCE, 0);
+        buffer.resize(SHORT, 0);
         let Some((file, left)) = source.file() else {
             return Ok(Begun::default());
         };
-        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(AT_ONCE);
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(SHORT);
         let mut filled = 0;
         let mut is_whole = wanted == 0;
         while let Some(space) = buffer.get_mut(filled..wanted).filter(|space| !space.is_empty()) {
