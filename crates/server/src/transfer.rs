@@ -16,7 +16,7 @@ use twoport_proto::server::Upload;
 use twoport_proto::time::Time;
 
 use crate::listing::Rows;
-use crate::storage::{self, Medium, Storage};
+use crate::storage::{self, Coming, Medium, Storage};
 use crate::world::reason;
 
 /// What a job opened under its ticket.
@@ -159,6 +159,7 @@ impl Writing {
             has_come: false,
             flushing: Duration::ZERO,
             news,
+            coming: Coming::Slowly,
             is_settled: proven,
             is_stored: false,
         }
@@ -196,6 +197,7 @@ pub struct Receiving {
     /// How long the end of the data is waited with at least.
     least: Duration,
     news: Option<Outlook>,
+    coming: Coming,
     /// Whether the end of the data is known to be that of the file.
     is_settled: bool,
     is_stored: bool,
@@ -205,7 +207,7 @@ impl Receiving {
     fn open(&mut self) -> Result<(), Reason> {
         let Some(target) = self.target.take() else { return Ok(()) };
         let begun = match target.prepared {
-            Some(begin) => begin(),
+            Some(begin) => begin(self.coming),
             None => target.storage.begin_upload(&target.path, target.how),
         };
         self.sink = Some(begun.map_err(|error| reason(&error))?);
@@ -313,6 +315,7 @@ impl pump::Sink for Receiving {
 
     /// A flush to a disk takes its part of the time, so that what is left of it is waited behind that.
     fn hesitates(&mut self, at_hand: usize) -> Duration {
+        self.coming = Coming::AtOnce;
         let is_careful = !self.least.is_zero();
         if is_careful && self.medium == Medium::Disk {
             return Duration::ZERO;

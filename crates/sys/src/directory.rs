@@ -116,13 +116,13 @@ impl Directory {
         Ok(Self(rustix::fs::openat(&self.0, name.as_bytes(), flags, Mode::empty())?))
     }
 
-    /// A new, empty file under the name, for its owner only.
+    /// A new, empty file under the name, with `mode` less the process's umask.
     ///
     /// # Errors
     /// `EEXIST` where the name is taken, by a dangling link too.
-    pub fn create(&self, name: &Name) -> Result<File> {
+    pub fn create(&self, name: &Name, mode: u32) -> Result<File> {
         let flags = Purpose::Update.flags() | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        Ok(rustix::fs::openat(&self.0, name.as_bytes(), flags, OWNER_ONLY)?.into())
+        Ok(rustix::fs::openat(&self.0, name.as_bytes(), flags, Mode::from_raw_mode(mode))?.into())
     }
 
     /// A new, empty file without a name, with `mode` less the process's umask: it vanishes with the
@@ -278,9 +278,6 @@ impl Directory {
     }
 }
 
-/// Read and write for the owner: nobody else sees an upload before it is whole.
-const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
-
 /// What one name in a directory is; a link is not followed.
 pub(crate) fn lookup(directory: impl AsFd, name: impl Arg) -> Result<Metadata> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
@@ -329,7 +326,7 @@ mod tests {
         };
         file.write_all(b"content").unwrap();
         assert!(held.entries().unwrap().next().is_none());
-        held.create(&name("taken")).unwrap();
+        held.create(&name("taken"), 0o600).unwrap();
         assert_eq!(held.link_unnamed(&file, &name("taken")), Err(Errno::EXIST));
         held.link_unnamed(&file, &name("a")).unwrap();
         assert_eq!(std::fs::read(directory.path().join("a")).unwrap(), b"content");
@@ -339,8 +336,8 @@ mod tests {
     #[test]
     fn a_name_that_is_taken_stays_either_way() {
         let (_directory, held) = held();
-        held.create(&name("a")).unwrap();
-        held.create(&name("b")).unwrap();
+        held.create(&name("a"), 0o600).unwrap();
+        held.create(&name("b"), 0o600).unwrap();
         held.create_directory(&name("d"), 0o700).unwrap();
         let exists = Err(Errno::EXIST);
         assert_eq!(held.rename(&name("a"), &held, &name("b"), Existing::Kept), exists);
@@ -365,7 +362,7 @@ mod tests {
         assert_eq!(held.lookup(&link).unwrap().kind, Kind::Link);
         assert_eq!(held.open(&link, Purpose::Read).err(), Some(Errno::LOOP));
         assert_eq!(held.open(&link, Purpose::Append).err(), Some(Errno::LOOP));
-        assert_eq!(held.create(&link).err(), Some(Errno::EXIST));
+        assert_eq!(held.create(&link, 0o600).err(), Some(Errno::EXIST));
         assert!(held.subdirectory(&link).is_err() && held.open_directory(&link).is_err());
         held.set_modified(&link, Moment { seconds: 1, nanoseconds: 0 }).unwrap();
         held.remove(&link).unwrap();
@@ -375,7 +372,7 @@ mod tests {
     #[test]
     fn a_lock_is_held_until_the_file_is_closed() {
         let (_directory, held) = held();
-        let first = held.create(&name("a")).unwrap();
+        let first = held.create(&name("a"), 0o600).unwrap();
         let second = held.open(&name("a"), Purpose::Read).unwrap();
         assert_eq!(crate::file::try_lock(&first), Ok(true));
         assert_eq!(crate::file::try_lock(&second), Ok(false));

@@ -70,7 +70,16 @@ pub enum Medium {
 
 /// Begins an upload that was checked, in place of [`Storage::begin_upload`], with what was found then.
 /// Dropped, it leaves nothing.
-pub type Begin = Box<dyn FnOnce() -> Result<Box<dyn Sink>> + Send>;
+pub type Begin = Box<dyn FnOnce(Coming) -> Result<Box<dyn Sink>> + Send>;
+
+/// How the bytes of an upload come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coming {
+    /// For as long as the peer likes.
+    Slowly,
+    /// All at once: they are there.
+    AtOnce,
+}
 
 /// A tree of files as FTP sees it. Every call may block and none holds a lock between calls.
 ///

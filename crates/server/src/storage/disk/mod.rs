@@ -31,9 +31,10 @@ use twoport_sys::directory::{Directory, Name};
 use twoport_sys::file::{self, Kind as FileKind, Metadata, Moment};
 
 use self::place::{Place, below, place, target, visible};
-use self::plan::must_be_file;
+use self::plan::{Ready, must_be_file};
+use self::sink::hidden_mode;
 use super::error::{During as _, Operation, Reason, Result};
-use super::{Begin, Identity, Kind, Listing, Medium, Sink, Source, Stat, Storage, Upload};
+use super::{Begin, Coming, Identity, Kind, Listing, Medium, Sink, Source, Stat, Storage, Upload};
 
 pub use self::leftovers::{Sweep, Swept};
 pub use self::place::Links;
@@ -177,7 +178,9 @@ impl Disk {
     /// Forgets what is kept for the name: it was replaced, deleted or begun anew.
     fn forget_kept(&self, place: &Place) -> Result<bool, Reason> {
         let kept = hidden::kept(&self.options.account, &place.name)?;
-        match place.directory.remove(&kept) {
+        // There is mostly none, and to look takes no lock of the directory.
+        let found = place.directory.lookup(&kept);
+        match found.and_then(|_| place.directory.remove(&kept)) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(false),
             Err(error) => Err(error.into()),
@@ -270,11 +273,12 @@ impl Storage for Disk {
         if how != (Upload::Replace { overwrite: true }) {
             return None;
         }
-        let (place, medium) = self.place_at_once(path)?;
+        let Ready { place, medium, old } = self.place_at_once(path)?;
         let disk = self.clone();
-        let begin = move || {
-            let sink = disk.fresh(place, true, medium);
-            sink.during(Operation::BeginUpload)
+        let begin = move |coming| {
+            // To replace a file takes a name, which this one has for a moment only.
+            let named = old.filter(|_| coming == Coming::AtOnce).map(hidden_mode);
+            disk.fresh(place, true, medium, named).during(Operation::BeginUpload)
         };
         Some((medium, Box::new(begin)))
     }

@@ -46,6 +46,14 @@ pub(super) enum Plan {
     },
 }
 
+/// Where an upload can begin at once.
+pub(super) struct Ready {
+    pub(super) place: Place,
+    pub(super) medium: Medium,
+    /// What it will replace.
+    pub(super) old: Option<Metadata>,
+}
+
 impl Plan {
     /// What it would write to.
     pub(super) fn medium(&self) -> Medium {
@@ -108,7 +116,7 @@ impl Disk {
     /// Where a plan to replace the file, or to make it, would write, if it is good and the kernel has
     /// in memory all that it takes; `None` where it would wait, and where a link or anything wrong is
     /// there. The directory is held, whatever it is called by then.
-    pub(super) fn place_at_once(&self, path: &VirtualPath) -> Option<(Place, Medium)> {
+    pub(super) fn place_at_once(&self, path: &VirtualPath) -> Option<Ready> {
         may_be_made(path).ok()?;
         let (root, follow) = (self.root(), self.options().links.follow());
         let name = Name::new(path.name()?).ok()?;
@@ -120,16 +128,17 @@ impl Disk {
             return None;
         }
         // Known now, there or not: it is in memory.
-        match directory.lookup(&name) {
+        let old = match directory.lookup(&name) {
             Ok(old) => {
                 must_be_file(old.kind).ok()?;
                 directory.may_write(&name).ok()?;
+                Some(old)
             }
-            Err(Errno::NOENT) => {}
+            Err(Errno::NOENT) => None,
             Err(_) => return None,
-        }
+        };
         directory.may_change().ok()?;
-        Some((Place { directory, name }, medium))
+        Some(Ready { place: Place { directory, name }, medium, old })
     }
 
     fn resume(&self, place: Place, old: Option<Metadata>, offset: u64) -> Result<Plan, Reason> {

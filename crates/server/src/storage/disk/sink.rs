@@ -34,6 +34,12 @@ struct Temporary {
     flushed: bool,
 }
 
+/// A file, what it is, and its hidden name if it has one.
+type Made = (File, Metadata, Option<Name>);
+
+/// Read and write for the owner: nobody else sees an upload before it is whole.
+const OWNER_ONLY: u32 = 0o600;
+
 /// The target itself.
 struct InPlace {
     file: File,
@@ -47,22 +53,27 @@ impl Disk {
         match plan {
             Plan::Fresh { place, overwrite } => {
                 let medium = medium(&place.directory);
-                self.fresh(place, overwrite, medium)
+                self.fresh(place, overwrite, medium, None)
             }
             Plan::Continue { place, kept, offset } => self.go_on(place, &kept, offset),
             Plan::InPlace { place, purpose, offset } => self.in_place(&place, purpose, offset),
         }
     }
 
-    /// A temporary from the start, in a directory on this medium.
+    /// A temporary from the start, in a directory on this medium; where a mode is given, under a hidden
+    /// name, for a moment too short for a sweep to see.
     pub(super) fn fresh(
         &self,
         place: Place,
         overwrite: bool,
         medium: Medium,
+        named: Option<u32>,
     ) -> Result<Box<dyn Sink>, Reason> {
         self.forget_kept(&place)?;
-        let (file, own, name) = self.temporary(&place.directory)?;
+        let (file, own, name) = match named {
+            Some(mode) => named_temporary(&place.directory, mode)?,
+            None => self.temporary(&place.directory)?,
+        };
         Ok(Box::new(self.part(place, file, own, (name, medium), overwrite)))
     }
 
@@ -74,6 +85,7 @@ impl Disk {
             renamed => renamed?,
         }
         let file = place.directory.open(&live, Purpose::Update)?;
+        lock(&file);
         let own = file::metadata(&file)?;
         let medium = medium(&place.directory);
         let mut part = self.part(place, file, own, (Some(live), medium), true);
@@ -114,14 +126,11 @@ impl Disk {
         overwrite: bool,
     ) -> Temporary {
         let in_memory = medium == Medium::Memory;
-        if name.is_some() {
-            lock(&file);
-        }
         let (disk, spent, flushed) = (self.clone(), false, false);
         Temporary { disk, place, file, own, in_memory, name, overwrite, spent, flushed }
     }
 
-    fn temporary(&self, directory: &Directory) -> Result<(File, Metadata, Option<Name>), Reason> {
+    fn temporary(&self, directory: &Directory) -> Result<Made, Reason> {
         if self.options().temporaries == Temporaries::Unnamed {
             let mode = self.options().file_mode;
             match directory.create_unnamed(mode) {
@@ -140,10 +149,9 @@ impl Disk {
                 }
             }
         }
-        let name = hidden::live()?;
-        let file = directory.create(&name)?;
-        let own = file::metadata(&file)?;
-        Ok((file, own, Some(name)))
+        let made = named_temporary(directory, OWNER_ONLY)?;
+        lock(&made.0);
+        Ok(made)
     }
 
     /// Whether an unnamed file here can be given a name at the end: tried once for each device,
@@ -166,6 +174,20 @@ impl Disk {
         self.unnamed().insert(device, works);
         Ok(works)
     }
+}
+
+fn named_temporary(directory: &Directory, mode: u32) -> Result<Made, Reason> {
+    let name = hidden::live()?;
+    let file = directory.create(&name, mode)?;
+    let own = file::metadata(&file)?;
+    Ok((file, own, Some(name)))
+}
+
+/// The mode of what replaces the file, under its hidden name: that of the file, where nobody can do more
+/// with it for that.
+pub(super) const fn hidden_mode(old: Metadata) -> u32 {
+    let all_may_read = old.mode & 0o004 != 0;
+    if all_may_read { old.mode & 0o755 } else { OWNER_ONLY }
 }
 
 /// Marks a file as being written, for sweeps, which see names. Where there are no locks, its date has
