@@ -24,7 +24,10 @@ struct Served {
 
 impl Served {
     fn new(settings: &[(&str, &str)]) -> Self {
-        let root = TempDir::new().unwrap();
+        Self::below(TempDir::new().unwrap(), settings)
+    }
+
+    fn below(root: TempDir, settings: &[(&str, &str)]) -> Self {
         let mut draft = Draft::new();
         let mut set = |key: &str, text: &str| draft.set(Setting::find(key).unwrap(), text);
         set("root", root.path().to_str().unwrap());
@@ -100,6 +103,14 @@ impl Client {
         self.says(code)
     }
 
+    /// All that one read of the control connection gives.
+    fn heard_at_once(&mut self) -> String {
+        assert!(self.reader.buffer().is_empty());
+        let heard = self.reader.fill_buf().unwrap().to_vec();
+        self.reader.consume(heard.len());
+        String::from_utf8(heard).unwrap()
+    }
+
     fn epsv(&mut self) -> SocketAddr {
         let reply = self.asks("EPSV", "229");
         let port = reply.split('|').nth(3).unwrap().parse().unwrap();
@@ -140,6 +151,28 @@ fn upload_and_download_in_passive_and_active_mode() {
     data.read_to_end(&mut got).unwrap();
     client.says("226");
     assert!(got == content);
+}
+
+/// What is there with its command, or fits into the kernel's hands, is over before it is announced.
+#[test]
+fn a_short_transfer_is_announced_together_with_its_end() {
+    let served = Served::below(TempDir::new_in("/dev/shm").unwrap(), &[("durable", "false")]);
+    let mut client = served.logged_in();
+    let mut data = TcpStream::connect(client.epsv()).unwrap();
+    data.write_all(b"hello").unwrap();
+    drop(data);
+    client.send("STOR a");
+    let heard = client.heard_at_once();
+    assert!(heard.starts_with("150 ") && heard.contains("\r\n226 "), "{heard:?}");
+    assert_eq!(served.read("a").as_deref(), Some(&b"hello"[..]));
+
+    let mut data = TcpStream::connect(client.epsv()).unwrap();
+    client.send("RETR a");
+    let heard = client.heard_at_once();
+    assert!(heard.starts_with("150 ") && heard.contains("\r\n226 "), "{heard:?}");
+    let mut got = vec![];
+    data.read_to_end(&mut got).unwrap();
+    assert_eq!(got, b"hello");
 }
 
 #[test]

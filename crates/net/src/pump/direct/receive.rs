@@ -76,10 +76,11 @@ pub(in super::super) async fn receive_fresh<S: Sink>(
 ) -> (S, Result<bool, PumpError<S::Error>>) {
     let mut cancel = pin!(cancel);
     let mut chunk = Vec::with_capacity(SHORT);
-    let at_hand = take_in(&mut chunk, &mut sink, progress, |chunk| match read_now(&socket, chunk) {
-        Err(Errno::AGAIN) => None,
-        read => Some(read),
-    });
+    let at_hand =
+        take_in(&mut chunk, &mut sink, progress, |chunk| match read_now(&socket, chunk) {
+            Err(Errno::AGAIN) => None,
+            read => Some(read),
+        });
     let socket = match at_hand {
         ControlFlow::Break(Err(end)) => return short(sink, chunk, end, cancel).await,
         ControlFlow::Break(Ok(())) => socket,

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::storage::disk::{Links, Temporaries};
-use crate::storage::{Kind, Reason};
+use crate::storage::{Coming, Kind, Reason};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const LIVE: &str = ".twoport-0123456789abcdef0123456789abcdef.live.part";
@@ -30,6 +30,31 @@ fn an_unnamed_upload_leaves_no_name_and_a_named_one_a_hidden_one() {
     assert!(names(&disk, "/").is_empty());
     drop(sink);
     assert!(host_names(directory.path()).is_empty());
+}
+
+/// What is at hand gets its hidden name at once: it shows nobody more than the file that it replaces.
+#[test]
+fn what_replaces_a_file_at_once_is_hidden_and_keeps_its_mode() {
+    let (directory, disk) = disk(Options::default());
+    let file = directory.path().join("a");
+    store(&disk, "/a", b"a");
+    let modes =
+        |name: &str| std::fs::metadata(directory.path().join(name)).unwrap().mode() & 0o7777;
+    for (mode, hidden_mode) in [(0o644, 0o644), (0o664, 0o644), (0o640, 0o600), (0o4755, 0o755)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let Some((_, begin)) = disk.prepare_upload_at_once(&path("/a"), REPLACE) else {
+            panic!("the names were not in memory");
+        };
+        let mut sink = begin(Coming::AtOnce).unwrap();
+        sink.write(b"new").unwrap();
+        let hidden = host_names(directory.path()).into_iter().find(|name| name != "a").unwrap();
+        assert_eq!(modes(&hidden), hidden_mode, "{mode:o}");
+        assert_eq!(names(&disk, "/"), ["a"]);
+        sink.commit().unwrap();
+        assert_eq!(modes("a"), mode & 0o777);
+        assert_eq!(host_names(directory.path()), ["a"]);
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+    }
 }
 
 #[test]
