@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use tokio::sync::watch;
 
@@ -79,17 +79,25 @@ pub(crate) struct Driver {
     inputs: VecDeque<Input>,
     timer: Timer,
     stop: watch::Receiver<Stop>,
-    /// TLS with tickets of this session's own, once it is needed, and what is asked of data.
-    tls: Option<(SessionTls, Reuse)>,
-    /// The session's name in them.
-    identity: Option<Identity>,
-    /// The client's certificate, where it can log in.
-    certificate: Option<Box<Shown>>,
+    /// What TLS brings, once it is needed.
+    tls: Option<Box<Private>>,
     /// How the client came in.
     door: Door,
     /// The offer that waits its turn at a shared port.
     turn: Option<Ticket>,
     open: bool,
+}
+
+/// What TLS brings into a session.
+struct Private {
+    /// Its tickets are of this session's own.
+    own: SessionTls,
+    /// What is asked of data connections.
+    reuse: Reuse,
+    /// The session's name in the tickets.
+    identity: Identity,
+    /// The client's certificate, where it can log in.
+    certificate: Option<Shown>,
 }
 
 /// A connection just accepted, and where.
@@ -132,8 +140,6 @@ impl Driver {
             timer: Timer::default(),
             stop,
             tls: None,
-            identity: None,
-            certificate: None,
             door,
             turn: None,
             open: true,
@@ -150,15 +156,12 @@ impl Driver {
         }
         self.drain().await;
         while self.open {
-            let input = match self.inputs.pop_front() {
-                Some(input) => input,
-                None => {
-                    self.idle();
-                    self.wait().await
-                }
-            };
-            self.give(input);
-            self.drain().await;
+            if self.give_next() {
+                self.drain().await;
+            } else {
+                self.idle();
+                self.wait().await;
+            }
         }
         Box::pin(self.end()).await;
     }
@@ -182,10 +185,9 @@ impl Driver {
         let own = binder.bind(identity, &tls.for_host(self.session.host()));
         let (reuse, logs_in) = (tls.reuse, tls.logs_in);
         let begun = self.control.secure(Arc::clone(&own.control)).await;
-        self.tls = Some((own, reuse));
-        self.identity = Some(identity);
         let shown = self.control.certificate().filter(|_| logs_in);
-        self.certificate = shown.map(|certificate| Box::new(Shown::read(certificate)));
+        let certificate = shown.map(|certificate| Shown::read(certificate));
+        self.tls = Some(Box::new(Private { own, reuse, identity, certificate }));
         begun.map_err(|error| self.tls_failed(&error))
     }
 
@@ -206,7 +208,8 @@ impl Driver {
         }
     }
 
-    fn give(&mut self, input: Input) {
+    /// Takes it for the time of the work.
+    fn lend(&mut self) {
         if self.inputs.capacity() == 0 {
             let Bench { room, mut inputs } = spare::bench();
             // So that there is something to be given back.
@@ -214,6 +217,20 @@ impl Driver {
             self.session.lend(room);
             self.inputs = inputs;
         }
+    }
+
+    /// Whether there was one.
+    fn give_next(&mut self) -> bool {
+        let next = self.inputs.pop_front();
+        next.map(|input| self.give(input)).is_some()
+    }
+
+    fn queue(&mut self, input: Input) {
+        self.lend();
+        self.inputs.push_back(input);
+    }
+
+    fn give(&mut self, input: Input) {
         let now = clock::now();
         if matches!(input, Input::Line(_)) && self.session.is_transferring() {
             self.session.handle(now, Input::Progress(self.moving.progress.bytes()));
@@ -221,13 +238,15 @@ impl Driver {
         self.session.handle(now, input);
     }
 
-    /// Waits for whatever happens first.
-    async fn wait(&mut self) -> Input {
-        loop {
-            if self.moving.received.is_some()
-                && let Some(news) = Box::pin(self.commit_received()).await
-            {
-                return news;
+    /// Waits for whatever happens first, and queues what the machine is to hear of it: inputs are large,
+    /// and no future holds one.
+    async fn wait(&mut self) {
+        while self.inputs.is_empty() {
+            if self.moving.received.is_some() {
+                Box::pin(self.commit_received()).await;
+                if !self.inputs.is_empty() {
+                    return;
+                }
             }
             let deadline = self.session.deadline();
             let due = deadline.into_iter().chain(self.channel.kept_until()).min();
@@ -238,49 +257,54 @@ impl Driver {
                 biased;
                 finished = self.transfer.finished() => {
                     if let Some(input) = self.transfer_finished(finished) {
-                        return input;
+                        self.queue(input);
                     }
                 }
                 finished = self.job.finished() => {
                     if let Some(input) = self.job_finished(finished) {
-                        return input;
+                        self.queue(input);
                     }
                 }
-                event = self.channel.accept() => return Input::Data(event),
-                stop = stopping(&mut self.stop) => return match stop {
+                event = self.channel.accept() => self.queue(Input::Data(event)),
+                stop = stopping(&mut self.stop) => self.queue(match stop {
                     Stop::Now => Input::Terminate,
                     Stop::No | Stop::Gracefully => Input::Shutdown,
-                },
+                }),
                 () = poll_fn(|cx| self.timer.poll_reached(due, cx)) => {
                     let now = clock::now();
                     self.channel.give_back(now);
                     if deadline.is_some_and(|deadline| deadline <= now) {
-                        return Input::Timer;
+                        self.queue(Input::Timer);
                     }
                 }
                 heard = heard(&mut self.control, wants_lines), if wants_lines || self.turn.is_some() => {
                     if let Some(input) = heard {
-                        return input;
-                    }
-                    self.job = Slot::default();
-                    if let Some(ticket) = self.turn.take() {
-                        return Input::Done(ticket, Outcome::Failed(Reason::ControlLost));
+                        self.queue(input);
+                    } else {
+                        self.job = Slot::default();
+                        if let Some(ticket) = self.turn.take() {
+                            self.queue(Input::Done(ticket, Outcome::Failed(Reason::ControlLost)));
+                        }
                     }
                 }
-            }
-            if let Some(input) = self.inputs.pop_front() {
-                return input;
             }
         }
     }
 
     /// Carries out all that the machine wants done.
     async fn drain(&mut self) {
-        while let Some(effect) = self.session.poll() {
-            match self.carry_out(effect) {
+        while let Some(then) = self.next_effect() {
+            match then {
                 Then::Next => {}
                 Then::Flush => self.control.flush().await,
-                Then::Start(ticket) => self.start(ticket).await,
+                Then::Start(ticket) => {
+                    if !self.moving.may_be_short() {
+                        self.control.flush().await;
+                    }
+                    if !poll_fn(|cx| Poll::Ready(self.start(ticket, cx))).await {
+                        self.control.flush().await;
+                    }
+                }
                 Then::StartTls => {
                     let end = Box::pin(self.begin_tls()).await;
                     self.inputs.push_back(Input::Tls(end));
@@ -294,6 +318,11 @@ impl Driver {
         }
     }
 
+    fn next_effect(&mut self) -> Option<Then> {
+        let effect = self.session.poll()?;
+        Some(self.carry_out(effect))
+    }
+
     fn carry_out(&mut self, effect: Effect) -> Then {
         match effect {
             Effect::Reply(reply) => {
@@ -305,7 +334,7 @@ impl Driver {
             Effect::StartTls => return Then::StartTls,
             Effect::StopTls => return Then::StopTls,
             Effect::Secure => {
-                if let Some((own, reuse)) = &self.tls {
+                if let Some(Private { own, reuse, .. }) = self.tls.as_deref() {
                     let receives = self.moving.is_upload();
                     let config = if receives { &own.receiving } else { &own.sending };
                     self.transfer = self.channel.secure(Arc::clone(config), *reuse);
@@ -374,9 +403,14 @@ impl Driver {
         }
     }
 
+    fn certificate(&self) -> Option<&Shown> {
+        self.tls.as_ref()?.certificate.as_ref()
+    }
+
     /// How the session's data connections can be known.
     fn guard(&self) -> Guard<Identity> {
-        let identity = self.identity.filter(|_| self.session.is_private());
+        let tls = self.tls.as_ref().filter(|_| self.session.is_private());
+        let identity = tls.map(|tls| tls.identity);
         identity.map_or(Guard::Clear, Guard::Private)
     }
 
@@ -384,7 +418,7 @@ impl Driver {
     /// files.
     fn identify(&mut self, ticket: Ticket, user: &[u8], secured: bool) {
         let accounts = &self.serving.accounts;
-        let shown = self.certificate.as_ref().filter(|_| secured && !accounts.is_visitor(user));
+        let shown = self.certificate().filter(|_| secured && !accounts.is_visitor(user));
         let outcome = match shown.map(|shown| accounts.certified(user, shown)) {
             Some(Some(account)) => {
                 self.job = work::enter(ticket, Arc::clone(&self.serving), account);
@@ -439,8 +473,8 @@ impl Driver {
             Finished::Secured(Ok(stream)) => {
                 self.channel.hold(Connection::Known(stream));
                 let receives = self.moving.is_upload();
-                if let (true, Some((own, _))) = (receives, &self.tls) {
-                    self.control.give_ticket(own);
+                if let (true, Some(tls)) = (receives, &self.tls) {
+                    self.control.give_ticket(&tls.own);
                 }
                 Some(Input::Data(DataEvent::Secured))
             }
@@ -464,42 +498,36 @@ impl Driver {
     /// Begins to commit an upload of which all bytes are here. It counts only if the client is still
     /// there to be told: one that was killed closes both its connections, and the file may be half.
     /// So the machine hears first what has come on the control connection.
-    async fn commit_received(&mut self) -> Option<Input> {
-        self.moving.received.as_ref()?;
-        self.inputs.extend(self.control.read_now().await);
-        let news = self.inputs.pop_front();
-        if news.is_none()
+    async fn commit_received(&mut self) {
+        let news = self.control.read_now().await;
+        news.into_iter().for_each(|input| self.queue(input));
+        if self.inputs.is_empty()
             && let Some(received) = self.moving.received.take()
         {
             let (ticket, receiving) = *received;
             self.transfer = work::commit(ticket, receiving, self.moving.progress.clone());
             self.moving.phase = Phase::Committing;
         }
-        news
     }
 
-    /// Begins to move the bytes of what is open under the ticket. What is over in a moment is not
-    /// announced before: both its replies go out together.
-    async fn start(&mut self, ticket: Ticket) {
-        if !self.moving.may_be_short() {
-            self.control.flush().await;
-        }
+    /// Begins to move the bytes of what is open under the ticket, and says whether they are over in that
+    /// moment: such a transfer was not announced before, and both its replies go out together.
+    fn start(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> bool {
         let finished = match self.begin(ticket) {
-            Ok(finished) => Some(finished),
+            Ok(finished) => Poll::Ready(finished),
             Err(slot) => {
                 self.transfer = slot;
-                poll_fn(|cx| match pin!(self.transfer.finished()).poll(cx) {
-                    Poll::Ready(finished) => Poll::Ready(Some(finished)),
-                    Poll::Pending => Poll::Ready(None),
-                })
-                .await
+                pin!(self.transfer.finished()).poll(cx)
             }
         };
-        match finished.and_then(|finished| self.transfer_finished(finished)) {
-            Some(input) if self.inputs.is_empty() => self.give(input),
-            Some(input) => self.inputs.push_back(input),
-            None => self.control.flush().await,
+        let Poll::Ready(finished) = finished else { return false };
+        let Some(input) = self.transfer_finished(finished) else { return false };
+        if self.inputs.is_empty() {
+            self.give(input);
+        } else {
+            self.inputs.push_back(input);
         }
+        true
     }
 
     fn begin(&mut self, ticket: Ticket) -> Result<Finished, Slot> {
@@ -613,6 +641,6 @@ mod tests {
             ("task", output_of(Driver::run)),
         ];
         let both = size_of::<Driver>() + output_of(Driver::run);
-        assert!(both <= 2400, "{parts:?}");
+        assert!(both <= 1850, "{parts:?}");
     }
 }

@@ -10,10 +10,14 @@ use twoport_net::nft::{Gate, Opening};
 
 use crate::serving::Serving;
 
-/// Opens a port for a session's client, where ports are closed.
+/// Opens a port for a session's client, where ports are closed. Mostly they are not, and an idle session has
+/// no room for what it takes.
 #[derive(Debug)]
-pub(super) struct Way {
-    gate: Option<Gate>,
+pub(super) struct Way(Option<Box<Gated>>);
+
+#[derive(Debug)]
+struct Gated {
+    gate: Gate,
     /// Who may come: the client, and the load balancer that it comes through.
     peers: [IpAddr; 2],
     lifetime: Duration,
@@ -22,26 +26,33 @@ pub(super) struct Way {
 
 impl Way {
     pub(super) fn new(serving: &Serving, peers: [IpAddr; 2]) -> Self {
-        // A client may wait as long between PASV and its transfer verb, and then as long to connect.
-        let timeouts = &serving.config().timeouts;
-        let lifetime = timeouts.idle_timeout + timeouts.data_timeout;
-        Self { gate: serving.gate.clone(), peers, lifetime, openings: Vec::new() }
+        let gated = |gate| {
+            // A client may wait as long between PASV and its transfer verb, and then as long to connect.
+            let timeouts = &serving.config().timeouts;
+            let lifetime = timeouts.idle_timeout + timeouts.data_timeout;
+            Box::new(Gated { gate, peers, lifetime, openings: Vec::new() })
+        };
+        Self(serving.gate.clone().map(gated))
     }
 
     /// Lets the client in at one port, and at no other.
     pub(super) fn open(&mut self, port: u16) -> io::Result<()> {
-        self.openings.clear();
-        let Some(gate) = &self.gate else { return Ok(()) };
-        let [peer, maker] = self.peers.map(|peer| peer.to_canonical());
-        self.openings.push(gate.open(peer, port, self.lifetime)?);
+        self.shut();
+        let Some(Gated { gate, peers, lifetime, openings }) = self.0.as_deref_mut() else {
+            return Ok(());
+        };
+        let [peer, maker] = peers.map(|peer| peer.to_canonical());
+        openings.push(gate.open(peer, port, *lifetime)?);
         if maker != peer {
-            self.openings.push(gate.open(maker, port, self.lifetime)?);
+            openings.push(gate.open(maker, port, *lifetime)?);
         }
         Ok(())
     }
 
     /// Lets nobody in any more. A connection that is up stays up.
     pub(super) fn shut(&mut self) {
-        self.openings.clear();
+        if let Some(gated) = &mut self.0 {
+            gated.openings.clear();
+        }
     }
 }
