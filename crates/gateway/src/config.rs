@@ -19,7 +19,7 @@ use twoport_net::tls::connect::Identity;
 use twoport_net::tls::keys::TicketKeys;
 use twoport_net::tls::tickets::Binder;
 use twoport_net::tls::trust::Trust;
-use twoport_proto::relay::{Desk, Policy};
+use twoport_proto::relay::{Desk, Mode, Policy};
 
 use crate::access::Access;
 use crate::allow::Allow;
@@ -91,6 +91,18 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether the kernel moves the bytes of its transfers, but for those that say otherwise: what is left
+    /// are lines.
+    #[must_use]
+    pub fn leaves_data_to_the_kernel(&self) -> bool {
+        let is_watched =
+            self.rate_limit.or(self.client_rate_limit).is_some() || self.scan.is_some();
+        let is_translated =
+            self.nat64.is_some() || !matches!(self.policy.mode, Mode::AsAsked | Mode::Auto);
+        let is_router = self.seat.rules().is_some();
+        is_router && self.client_tls.is_none() && !is_watched && !is_translated
+    }
+
     /// All addresses where it listens, with what is spoken there.
     pub(crate) fn places(&self) -> impl Iterator<Item = (Front, SocketAddr)> {
         let listen = self.listen.iter().map(|address| (Front::Ftp, *address));

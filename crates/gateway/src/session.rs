@@ -3,6 +3,7 @@
 //!
 //! It reads no line and knows no verb.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,10 +12,11 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 
 use twoport_net::clock;
 use twoport_net::control::ControlStream;
+use twoport_net::timer::Timer;
 use twoport_net::tls::accept;
 use twoport_net::tls::connect::Guard;
 use twoport_net::tls::tickets::{Identity, SessionTls};
@@ -176,7 +178,7 @@ fn visitor(
 impl Session {
     fn new(visitor: Visitor, upstream: upstream::Upstream) -> io::Result<Box<Self>> {
         let Visitor { shared, who, client, meant, tls, .. } = visitor;
-        let server = ControlStream::new(upstream.stream, KEEP_ALIVE)?;
+        let server = ControlStream::new(upstream.stream, KEEP_ALIVE)?.without_urgent_data();
         let who = Who { server: Some(server.peer()), ..who };
         let entry = shared.board.enter(who.session, who.client, server.peer());
         let client_seen = match &shared.router {
@@ -278,7 +280,7 @@ impl Session {
         let (mut from_client, mut from_server) = (Vec::new(), Vec::new());
         let (mut client_ended, mut server_ended) = (false, false);
         let mut heard = clock::now();
-        let mut stopped: Option<Time> = None;
+        let (mut stopped, mut timer): (Option<Time>, _) = (None, Timer::default());
         while !self.has_ended {
             if stopped.is_some_and(|until| !self.is_busy() || clock::now() >= until) {
                 return self.close(Reason::ShuttingDown).await;
@@ -301,7 +303,7 @@ impl Session {
                     self.heard(Leg::Server, &bytes, server_ended).await;
                 }
                 Some(event) = self.events.recv() => self.happened(event).await,
-                () = sleep_until(clock::instant(due)) => {
+                () = poll_fn(|cx| timer.poll_reached(Some(due), cx)) => {
                     if clock::now() < idle {
                         self.input(Input::Timer).await;
                     } else if self.is_busy() {
@@ -378,9 +380,12 @@ impl Session {
     async fn carry_out(&mut self, effect: Effect) -> io::Result<()> {
         match effect {
             Effect::Write(leg, bytes) => {
-                // Who reads nothing would stop the session for ever, and its end, too.
                 let patience = self.patience();
-                timeout(patience, self.leg(leg).write(&bytes)).await??;
+                let written = self.leg(leg).write_now(&bytes)?;
+                if let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+                    // Who reads nothing would stop the session for ever, and its end, too.
+                    timeout(patience, self.leg(leg).write(rest)).await??;
+                }
             }
             Effect::Prepare(id, hole) => {
                 let doors = self.holes.prepare(id, hole);

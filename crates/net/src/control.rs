@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
@@ -16,14 +17,13 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio_rustls::TlsStream;
 
 use twoport_proto::proxy::Ends;
 
 use crate::data::dial::canonical;
-use crate::stream::{Io, Stream};
+use crate::stream::Stream;
 use crate::tls::tickets::SessionTls;
 use crate::tls::{Facts, TlsError};
 
@@ -47,6 +47,8 @@ pub struct ControlStream {
     maker: IpAddr,
     /// Made for the first upload.
     outlook: Option<Outlook>,
+    /// The peer may send urgent data, before which the kernel ends a read.
+    may_be_urgent: bool,
 }
 
 impl ControlStream {
@@ -74,7 +76,15 @@ impl ControlStream {
             own: local,
             maker: peer.ip(),
             outlook: None,
+            may_be_urgent: true,
         })
+    }
+
+    /// For a peer that sends no urgent data, as servers do not (the Synch of ABOR is a client's): what a
+    /// read gives is then all that is there. One that does send them is read on when it sends more.
+    #[must_use]
+    pub fn without_urgent_data(self) -> Self {
+        Self { may_be_urgent: false, ..self }
     }
 
     /// The client's end of a connection that was made through a proxy.
@@ -190,8 +200,9 @@ impl ControlStream {
         take: impl FnOnce(&[u8]),
     ) -> Poll<io::Result<usize>> {
         match &mut self.socket {
-            Some(Stream::Plain(tcp)) => poll_plain(tcp, cx, take),
-            Some(Stream::Tls(tls)) => poll_tls(tls, cx, take),
+            Some(Stream::Plain(tcp)) if self.may_be_urgent => poll_plain(tcp, cx, take),
+            Some(Stream::Plain(tcp)) => poll_all(tcp, cx, take),
+            Some(Stream::Tls(tls)) => poll_all(&mut **tls, cx, take),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -352,14 +363,15 @@ fn poll_plain(
     }
 }
 
-fn poll_tls(
-    tls: &mut TlsStream<Io>,
+/// Reads once: what comes after it wakes the task again.
+fn poll_all(
+    stream: &mut (impl AsyncRead + Unpin),
     cx: &mut Context<'_>,
     take: impl FnOnce(&[u8]),
 ) -> Poll<io::Result<usize>> {
-    let mut space = [0; READ];
-    let mut buffer = ReadBuf::new(&mut space);
-    ready!(Pin::new(tls).poll_read(cx, &mut buffer))?;
+    let mut space = [MaybeUninit::uninit(); READ];
+    let mut buffer = ReadBuf::uninit(&mut space);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
     take(buffer.filled());
     Poll::Ready(Ok(buffer.filled().len()))
 }

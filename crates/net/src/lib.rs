@@ -16,6 +16,7 @@ pub mod reflect;
 pub mod stream;
 #[cfg(test)]
 mod tests;
+pub mod timer;
 pub mod tls;
 pub mod tunnel;
 mod watch;

@@ -17,10 +17,13 @@ mod supervisor;
 mod words;
 
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use clap::ArgMatches;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use twoport_gateway::{Board, Config, Gateway};
@@ -65,9 +68,20 @@ pub(crate) fn run(matches: &ArgMatches) -> Outcome {
     };
     log::start(format, LogLevel::Info);
     raise_open_files();
-    let runtime = tokio::runtime::Runtime::new()
+    let runtime = runtime(&configs)
         .map_err(|error| Failure::here(format!("the system gives no threads: {error}")))?;
     runtime.block_on(relay(source, configs, matches.get_flag("replace")))
+}
+
+/// A thread for each core where bytes pass through this process; for lines alone, one for every two cores:
+/// threads that wake each other for every line cost more than they gain (measured on 2 cores: with one
+/// thread a fifth more files of a KiB go through).
+fn runtime(configs: &[Config]) -> io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if configs.iter().all(Config::leaves_data_to_the_kernel) {
+        builder.worker_threads(available_parallelism().map_or(1, usize::from).div_ceil(2));
+    }
+    builder.enable_all().build()
 }
 
 /// What is wrong with a file, before a gateway reads it.

@@ -8,22 +8,19 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::{Sleep, sleep_until};
 
-use twoport_net::clock;
 use twoport_proto::time::Time;
 
+use crate::clock;
+
 /// Wakes a session.
-#[derive(Default)]
-pub(super) struct Timer {
+#[derive(Debug, Default)]
+pub struct Timer {
     set: Option<(Time, Pin<Box<Sleep>>)>,
 }
 
 impl Timer {
     /// Ready once the deadline has come. Without one it never is.
-    pub(super) fn poll_reached(
-        &mut self,
-        deadline: Option<Time>,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
+    pub fn poll_reached(&mut self, deadline: Option<Time>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = deadline else { return Poll::Pending };
         let (at, sleep) = self
             .set
