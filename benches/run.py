@@ -4,6 +4,7 @@
   ./bench                        every row, five rounds
   ./bench --quick                two rounds
   ./bench --rows retr1,stor1     some of them (--list names all)
+  ./bench --rows beyond          files that are together larger than memory: minutes, and as much room on the disk
   ./bench --floor                the least servers that there can be, too: which targets this machine allows
   ./bench --profile              where twoport's time goes in each row, by perf, and nothing else
 
@@ -91,7 +92,7 @@ ROWS = [
     Row('stor4-disk', 'STOR 256 MiB, 4 at a time, on a disk', f'stor --path up/big --streams 4 --size {GIB >> 2}',
         [CPU, RATE], [NOT_DURABLE, 'vsftpd'], disk=True),
 ]
-CHURN, COLD = 'churn', 'cold'
+CHURN, COLD, BEYOND = 'churn', 'cold', 'beyond'  # the last of them takes minutes, and must be asked for
 COLD_FILES, COLD_LIMIT = 2, 256 << 20  # GiB files, and the memory that the server and its page cache get
 WARM = 2000  # sessions until a server has all that it keeps
 CLIENT = [('get', 'client: get of 1 GiB'), ('put', 'client: put of 1 GiB')]
@@ -256,27 +257,54 @@ class Bench:
     def cold(self):
         """What a session hears of NOOP while others download files that do not fit into the memory
         that the server and its page cache have, beside what it hears when they do not."""
-        row = Row(COLD, '', f'retr --path cold0 --streams {COLD_FILES} --repeat 2', [], [], disk=True)
+        row = Row(COLD, '', f'retr --path cold0 --streams {COLD_FILES}', [], [], disk=True)
+        self.make_cold(row, GIB)
+        idle, busy, results = self.read_cold('twoport', row, 2, COLD_LIMIT)
+        self.raw.append({'row': COLD, 'server': 'twoport', 'noop_p99_ms': busy, 'idle_ms': idle, 'transfers': results})
+        title = f'NOOP while {COLD_FILES} cold GiB files are sent, {COLD_LIMIT >> 20} MiB of memory'
+        return [ratio(title, 'p99 ms', busy, 'when idle', idle)]
+
+    def beyond(self):
+        """The same with files that are together larger than the memory of the machine, and vsftpd beside it."""
+        row = Row(BEYOND, '', f'retr --path cold0 --streams {COLD_FILES}', [], [], disk=True)
+        pages = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+        size = (pages // COLD_FILES // GIB + 1) * GIB
+        self.make_cold(row, size)
+        found = {}
+        for name in ('twoport', 'vsftpd'):
+            idle, busy, results = self.read_cold(name, row, 1, None)
+            rate = COLD_FILES * (size >> 20) / max(result['wall_s'] for result in results)
+            cpu = sum(result['server_cpu_s'] for result in results[:1]) / (COLD_FILES * size / GIB)
+            found[name] = busy, rate, cpu
+            self.raw.append({'row': BEYOND, 'server': name, 'noop_p99_ms': busy, 'idle_ms': idle, 'transfers': results})
+        title = f'{COLD_FILES} cold files of {size // GIB} GiB, beyond memory'
+        (busy, rate, cpu), (their_busy, their_rate, their_cpu) = found['twoport'], found['vsftpd']
+        return [ratio(title, 'MiB/s', rate, 'vsftpd', their_rate, their_rate / rate),
+                ratio(title, 'CPU s/GiB', cpu, 'vsftpd', their_cpu),
+                ratio('NOOP meanwhile', 'p99 ms', busy, 'vsftpd', their_busy)]
+
+    def make_cold(self, row, size):
         root = self.served(row)
         for number in range(COLD_FILES):
             path = root / f'cold{number}'
-            subprocess.run([self.loadgen, 'make', '--path', path, '--size', str(GIB)], check=True, capture_output=True)
+            subprocess.run([self.loadgen, 'make', '--path', path, '--size', str(size)], check=True, capture_output=True)
             with open(path, 'rb') as file:
                 os.fsync(file.fileno())
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        key, server = self.server('twoport', row)
-        server.group.limit(COLD_LIMIT)
+
+    def read_cold(self, name, row, times, limit):
+        """NOOP when nothing happens and while all cold files are sent, and what was said of their transfers."""
+        key, server = self.server(name, row)
+        if limit:
+            server.group.limit(limit)
         idle = noop_p99(server, lambda taken: len(taken) < 1000)
         transfers = [subprocess.Popen([self.loadgen, 'retr', *server.arguments(), '--path', f'cold{number}',
-                                       '--streams', '1', '--repeat', '2'], stdout=subprocess.PIPE)
+                                       '--streams', '1', '--repeat', str(times)], stdout=subprocess.PIPE)
                      for number in range(COLD_FILES)]
         busy = noop_p99(server, lambda _: any(transfer.poll() is None for transfer in transfers))
         results = [json.loads(transfer.stdout.read()) for transfer in transfers]
         self.running.pop(key).stop()
-        self.raw.append({'row': COLD, 'server': 'twoport', 'noop_p99_ms': busy, 'idle_ms': idle, 'transfers': results})
-        title = f'NOOP while {COLD_FILES} cold GiB files are sent, {COLD_LIMIT >> 20} MiB of memory'
-        return dict(title=title, unit='p99 ms', peer='when idle', ours=busy, theirs=idle, ratio=busy / idle,
-                    low=busy / idle, high=busy / idle)
+        return idle, busy, results
 
     def close(self):
         for server in self.running.values():
@@ -292,6 +320,10 @@ def noop_p99(server, more):
         control.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         replies = control.makefile('rb')
         replies.readline()
+        user, password = server.user
+        for command in (f'USER {user}', f'PASS {password}'):
+            control.sendall(f'{command}\r\n'.encode())
+            replies.readline()
         while more(taken):
             began = time.perf_counter()
             control.sendall(b'NOOP\r\n')
@@ -300,6 +332,12 @@ def noop_p99(server, more):
             taken.append((time.perf_counter() - began) * 1000)
             time.sleep(0.001)
     return statistics.quantiles(taken, n=100)[98]
+
+
+def ratio(title, unit, ours, peer, theirs, quotient=None):
+    """A row of one measurement."""
+    quotient = quotient or ours / theirs
+    return dict(title=title, unit=unit, peer=peer, ours=ours, theirs=theirs, ratio=quotient, low=quotient, high=quotient)
 
 
 def short(number):
@@ -339,9 +377,9 @@ def main():
         options.rounds = 2
     names = floors.ROWS if options.floor else [row.name for row in ROWS] + [CHURN, COLD] + [op for op, _ in CLIENT]
     if options.list:
-        return print('\n'.join(names))
+        return print('\n'.join([*names, BEYOND]))
     wanted = options.rows.split(',') if options.rows else names
-    unknown = set(wanted) - set(names)
+    unknown = set(wanted) - {*names, BEYOND}
     if unknown:
         parser.error(f'no such rows: {", ".join(sorted(unknown))}')
     memory = '/dev/shm' if os.path.isdir('/dev/shm') else None
@@ -364,7 +402,9 @@ def main():
         if CHURN in wanted:
             add(rows, [bench.churn()])
         if COLD in wanted:
-            add(rows, [bench.cold()])
+            add(rows, bench.cold())
+        if BEYOND in wanted:
+            add(rows, bench.beyond())
         for op, title in CLIENT:
             if op in wanted:
                 add(rows, [bench.client(op, title)])
