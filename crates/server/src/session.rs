@@ -251,9 +251,7 @@ impl Driver {
             let due = deadline.into_iter().chain(self.channel.kept_until()).min();
             let wants_lines = self.session.wants_lines();
             tokio::select! {
-                // A data connection that is there when its command comes needs no announcement of its
-                // own; who floods with commands holds up nothing else.
-                biased;
+                // In no order: who floods one of them holds up none of the others.
                 finished = self.transfer.finished() => {
                     if let Some(input) = self.transfer_finished(finished) {
                         self.queue(input);
