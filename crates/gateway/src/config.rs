@@ -19,7 +19,7 @@ use twoport_net::tls::connect::Identity;
 use twoport_net::tls::keys::TicketKeys;
 use twoport_net::tls::tickets::Binder;
 use twoport_net::tls::trust::Trust;
-use twoport_proto::relay::{Desk, Mode, Policy};
+use twoport_proto::relay::{Desk, Mode, Policy, Upstream};
 
 use crate::access::Access;
 use crate::allow::Allow;
@@ -99,8 +99,8 @@ impl Config {
             self.rate_limit.or(self.client_rate_limit).is_some() || self.scan.is_some();
         let is_translated =
             self.nat64.is_some() || !matches!(self.policy.mode, Mode::AsAsked | Mode::Auto);
-        let is_router = self.seat.rules().is_some();
-        is_router && self.client_tls.is_none() && !is_watched && !is_translated
+        let ends_tls = self.client_tls.is_some() || self.policy.upstream == Upstream::Always;
+        self.seat.rules().is_some() && !ends_tls && !is_watched && !is_translated
     }
 
     /// All addresses where it listens, with what is spoken there.

@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use twoport_net::clock;
 use twoport_net::control::ControlStream;
@@ -380,12 +379,9 @@ impl Session {
     async fn carry_out(&mut self, effect: Effect) -> io::Result<()> {
         match effect {
             Effect::Write(leg, bytes) => {
+                // Who reads nothing would stop the session for ever, and its end, too.
                 let patience = self.patience();
-                let written = self.leg(leg).write_now(&bytes)?;
-                if let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
-                    // Who reads nothing would stop the session for ever, and its end, too.
-                    timeout(patience, self.leg(leg).write(rest)).await??;
-                }
+                self.leg(leg).write_within(&bytes, patience).await?;
             }
             Effect::Prepare(id, hole) => {
                 let doors = self.holes.prepare(id, hole);

@@ -254,12 +254,21 @@ impl ControlStream {
         socket.flush().await
     }
 
-    /// Writes what the kernel takes at once; nothing under TLS. The kernel itself is asked: the
-    /// runtime does not know yet that a connection just accepted can be written to.
+    /// The same, for no longer than `patience`: no timer is set where the kernel takes all at once.
     ///
     /// # Errors
-    /// What the system says.
-    pub fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    /// As for [`write`](Self::write); [`io::ErrorKind::TimedOut`] where the peer does not read.
+    pub async fn write_within(&mut self, bytes: &[u8], patience: Duration) -> io::Result<()> {
+        let written = self.write_now(bytes)?;
+        match bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            Some(rest) => tokio::time::timeout(patience, self.write(rest)).await?,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what the kernel takes at once; nothing under TLS. The kernel itself is asked: the
+    /// runtime does not know yet that a connection just accepted can be written to.
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(Stream::Plain(tcp)) = &self.socket else { return Ok(0) };
         match rustix::net::send(tcp, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Err(Errno::AGAIN | Errno::INTR) => Ok(0),

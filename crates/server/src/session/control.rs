@@ -174,18 +174,10 @@ impl Control {
         let (before, alone) = out.split_at_checked(cut).unwrap_or((&out, b""));
         for part in [before, alone] {
             if !part.is_empty() && !self.lost {
-                self.lost = self.send(part).await.is_err();
+                self.lost = self.stream.write_within(part, PATIENCE).await.is_err();
             }
         }
         spare::keep_buffer(out);
-    }
-
-    async fn send(&mut self, out: &[u8]) -> std::io::Result<()> {
-        let sent = self.stream.write_now(out)?;
-        match out.get(sent..).filter(|rest| !rest.is_empty()) {
-            Some(rest) => timeout(PATIENCE, self.stream.write(rest)).await?,
-            None => Ok(()),
-        }
     }
 
     /// Whether the client takes no replies any more; told once.
